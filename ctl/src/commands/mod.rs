@@ -1,0 +1,6 @@
+//! One file per family of commands.
+
+pub(crate) mod login;
+pub(crate) mod share;
+pub(crate) mod store;
+pub(crate) mod tier;

@@ -1,0 +1,207 @@
+//! `dfsctl share …`.
+
+use crate::cli::{Failure, Session};
+use crate::credentials;
+use clap::{Args, Subcommand, ValueEnum};
+use dfs_api::units::{parse_size, show_size};
+use dfs_api::{Compression, Durability, ShareConfig, ShareStatus, Squash};
+
+/// Shares.
+#[derive(Subcommand)]
+pub(crate) enum Share {
+    /// Makes one and serves it.
+    Create(Box<Create>),
+    /// Lists them.
+    List,
+    /// Shows one.
+    Show { name: String },
+    /// Stops serving one and deletes its names; its packs stay in the cold store.
+    Delete {
+        name: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum DurabilityArg {
+    Relaxed,
+    Local,
+    Remote,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum CompressionArg {
+    None,
+    Lz4,
+    Zstd,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum SquashArg {
+    None,
+    RootToGuest,
+    RootToAdmin,
+    AllToGuest,
+    AllToAdmin,
+}
+
+/// Settings of a new share.
+#[derive(Args)]
+pub(crate) struct Create {
+    /// Name; NFS exports it as /NAME.
+    name: String,
+    /// Metadata store.
+    #[arg(long, default_value = "default")]
+    metadata: String,
+    /// Cold store.
+    #[arg(long, visible_alias = "payload", default_value = "default")]
+    cold: String,
+    /// Address, network (CIDR) or `*` that may mount it; may be repeated. Nobody may without one.
+    #[arg(long = "client")]
+    clients: Vec<String>,
+    /// What acknowledgements promise.
+    #[arg(long, value_enum, default_value = "local")]
+    durability: DurabilityArg,
+    /// How blocks are compressed.
+    #[arg(long, value_enum, default_value = "lz4")]
+    compression: CompressionArg,
+    /// Block size, a power of two from 64KiB to 1MiB.
+    #[arg(long, default_value = "256KiB")]
+    block_size: String,
+    /// Whom a client's users are taken for.
+    #[arg(long, value_enum, default_value = "root_to_guest")]
+    squash: SquashArg,
+    /// Anonymous user id.
+    #[arg(long, default_value_t = 65534)]
+    anon_uid: u32,
+    /// Anonymous group id.
+    #[arg(long, default_value_t = 65534)]
+    anon_gid: u32,
+    /// Refuse every change.
+    #[arg(long)]
+    read_only: bool,
+    /// Size that clients see.
+    #[arg(long, default_value = "1PiB")]
+    capacity: String,
+    /// Mode of the root directory, octal.
+    #[arg(long, default_value = "755")]
+    root_mode: String,
+    /// Owner of the root directory.
+    #[arg(long, default_value_t = 0)]
+    root_uid: u32,
+    /// Group of the root directory.
+    #[arg(long, default_value_t = 0)]
+    root_gid: u32,
+}
+
+impl Create {
+    fn config(self) -> Result<ShareConfig, Failure> {
+        let size = |flag: &str, text: &str| parse_size(text).map_err(|why| Failure::new(2, format!("{flag}: {why}")));
+        let block_size = size("--block-size", &self.block_size)?;
+        Ok(ShareConfig {
+            name: self.name,
+            metadata: self.metadata,
+            cold: self.cold,
+            durability: match self.durability {
+                DurabilityArg::Relaxed => Durability::Relaxed,
+                DurabilityArg::Local => Durability::Local,
+                DurabilityArg::Remote => Durability::Remote,
+            },
+            compression: match self.compression {
+                CompressionArg::None => Compression::None,
+                CompressionArg::Lz4 => Compression::Lz4,
+                CompressionArg::Zstd => Compression::Zstd,
+            },
+            block_size: u32::try_from(block_size).map_err(|_| Failure::new(2, "--block-size is too large"))?,
+            clients: self.clients,
+            squash: match self.squash {
+                SquashArg::None => Squash::None,
+                SquashArg::RootToGuest => Squash::RootToGuest,
+                SquashArg::RootToAdmin => Squash::RootToAdmin,
+                SquashArg::AllToGuest => Squash::AllToGuest,
+                SquashArg::AllToAdmin => Squash::AllToAdmin,
+            },
+            anon_uid: self.anon_uid,
+            anon_gid: self.anon_gid,
+            read_only: self.read_only,
+            capacity: size("--capacity", &self.capacity)?,
+            root_mode: u16::from_str_radix(&self.root_mode, 8)
+                .map_err(|_| Failure::new(2, "--root-mode is an octal number, for instance 755"))?,
+            root_uid: self.root_uid,
+            root_gid: self.root_gid,
+        })
+    }
+}
+
+impl Share {
+    pub async fn run(self, session: &Session) -> Result<(), Failure> {
+        let client = credentials::client(session).await?;
+        match self {
+            Share::Create(create) => {
+                let made: ShareStatus = client.post("/shares", &create.config()?).await?;
+                let hint = if made.config.clients.is_empty() { "; nobody may mount it yet (no --client)" } else { "" };
+                session.output.done(&made, &format!("share '{}' is served as /{}{hint}", made.config.name, made.config.name))
+            }
+            Share::List => {
+                let shares: Vec<ShareStatus> = client.get("/shares").await?;
+                let rows = shares.iter().map(row).collect();
+                session.output.show(&shares, &["name", "state", "durability", "metadata", "cold", "used", "files", "clients"], rows)
+            }
+            Share::Show { name } => {
+                let share: ShareStatus = client.get(&format!("/shares/{name}")).await?;
+                let rows = details(&share);
+                session.output.show(&share, &["setting", "value"], rows)
+            }
+            Share::Delete { name, yes } => {
+                if !yes {
+                    return Err(Failure::new(2, format!("this deletes every name in share '{name}'; say --yes if that is meant")));
+                }
+                client.delete(&format!("/shares/{name}")).await?;
+                session.output.done(&name, &format!("share '{name}' deleted; its packs stay in the cold store"))
+            }
+        }
+    }
+}
+
+fn word(value: impl std::fmt::Debug) -> String {
+    format!("{value:?}").to_lowercase()
+}
+
+fn row(share: &ShareStatus) -> Vec<String> {
+    vec![
+        share.config.name.clone(),
+        share.state.clone(),
+        word(share.config.durability),
+        share.config.metadata.clone(),
+        share.config.cold.clone(),
+        show_size(share.used_bytes),
+        share.inodes.to_string(),
+        share.config.clients.join(","),
+    ]
+}
+
+fn details(share: &ShareStatus) -> Vec<Vec<String>> {
+    let config = &share.config;
+    let pairs = [
+        ("name", config.name.clone()),
+        ("id", share.id.clone()),
+        ("state", share.state.clone()),
+        ("durability", word(config.durability)),
+        ("promise", share.promise.clone()),
+        ("metadata store", config.metadata.clone()),
+        ("cold store", config.cold.clone()),
+        ("epoch", share.epoch.to_string()),
+        ("used", show_size(share.used_bytes)),
+        ("files", share.inodes.to_string()),
+        ("capacity", show_size(config.capacity)),
+        ("block size", show_size(u64::from(config.block_size))),
+        ("compression", word(config.compression)),
+        ("clients", config.clients.join(", ")),
+        ("squash", word(config.squash)),
+        ("read only", config.read_only.to_string()),
+    ];
+    pairs.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect()
+}

@@ -1,0 +1,56 @@
+//! Errors as the control plane tells them (RFC 9457 `application/problem+json`).
+
+use serde::{Deserialize, Serialize};
+
+/// A refusal: what is wrong, with which field, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// HTTP status.
+    pub status: u16,
+    /// A few stable words for programs, for instance `not-found`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// One sentence for people.
+    pub detail: String,
+    /// The field that is wrong, if one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+}
+
+impl Problem {
+    /// Makes a problem.
+    pub fn new(status: u16, kind: &str, detail: impl Into<String>) -> Problem {
+        Problem { status, kind: kind.to_owned(), detail: detail.into(), field: None }
+    }
+
+    /// A field of the request is wrong (400).
+    pub fn field(field: &str, detail: impl Into<String>) -> Problem {
+        Problem { field: Some(field.to_owned()), ..Problem::new(400, "invalid", detail) }
+    }
+
+    /// There is no such thing (404).
+    pub fn not_found(what: &str, name: &str) -> Problem {
+        Problem::new(404, "not-found", format!("there is no {what} named '{name}'"))
+    }
+
+    /// The state of things forbids it (409).
+    pub fn conflict(detail: impl Into<String>) -> Problem {
+        Problem::new(409, "conflict", detail)
+    }
+
+    /// The gateway failed (500).
+    pub fn internal(detail: impl Into<String>) -> Problem {
+        Problem::new(500, "internal", detail)
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.field {
+            Some(field) => write!(f, "{field}: {}", self.detail),
+            None => f.write_str(&self.detail),
+        }
+    }
+}
+
+impl std::error::Error for Problem {}

@@ -1,0 +1,124 @@
+//! Shares.
+
+use serde::{Deserialize, Serialize};
+
+/// What a share's acknowledgements promise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Replies at once; survives the death of the process, at most 100 ms lost at a power cut.
+    Relaxed,
+    /// COMMIT and names survive a power cut.
+    #[default]
+    Local,
+    /// COMMIT and names survive the loss of the box; needs a Postgres metadata store.
+    Remote,
+}
+
+/// How blocks are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Compression {
+    None,
+    #[default]
+    Lz4,
+    Zstd,
+}
+
+/// Whom a client's users are taken for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Squash {
+    /// Everybody is who he says.
+    None,
+    /// The superuser becomes the anonymous user.
+    #[default]
+    RootToGuest,
+    /// The superuser stays the superuser (the same as `none` for NFS).
+    RootToAdmin,
+    /// Everybody becomes the anonymous user.
+    AllToGuest,
+    /// Everybody becomes the superuser.
+    AllToAdmin,
+}
+
+/// A share as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShareConfig {
+    /// Name; NFS exports it as `/name`.
+    pub name: String,
+    /// Name of its metadata store.
+    pub metadata: String,
+    /// Name of its cold store.
+    pub cold: String,
+    /// What acknowledgements promise.
+    #[serde(default)]
+    pub durability: Durability,
+    /// How blocks are compressed.
+    #[serde(default)]
+    pub compression: Compression,
+    /// Block size in bytes: a power of two from 65536 to 1048576.
+    #[serde(default = "default_block_size")]
+    pub block_size: u32,
+    /// Addresses, networks (CIDR) or `*` that may mount it; nobody when empty.
+    #[serde(default)]
+    pub clients: Vec<String>,
+    /// Whom a client's users are taken for.
+    #[serde(default)]
+    pub squash: Squash,
+    /// Anonymous user id.
+    #[serde(default = "default_anonymous")]
+    pub anon_uid: u32,
+    /// Anonymous group id.
+    #[serde(default = "default_anonymous")]
+    pub anon_gid: u32,
+    /// Refuse every change.
+    #[serde(default)]
+    pub read_only: bool,
+    /// Bytes that clients see as its size.
+    #[serde(default = "default_capacity")]
+    pub capacity: u64,
+    /// Mode of its root directory when it is made.
+    #[serde(default = "default_root_mode")]
+    pub root_mode: u16,
+    /// Owner of its root directory when it is made.
+    #[serde(default)]
+    pub root_uid: u32,
+    /// Group of its root directory when it is made.
+    #[serde(default)]
+    pub root_gid: u32,
+}
+
+fn default_block_size() -> u32 {
+    256 * 1024
+}
+
+fn default_anonymous() -> u32 {
+    65_534
+}
+
+fn default_capacity() -> u64 {
+    1 << 50
+}
+
+fn default_root_mode() -> u16 {
+    0o755
+}
+
+/// A share with what the gateway sees of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct ShareStatus {
+    #[serde(flatten)]
+    pub config: ShareConfig,
+    pub id: String,
+    /// `serving`, or why not.
+    pub state: String,
+    pub epoch: u32,
+    pub used_bytes: u64,
+    pub inodes: u64,
+    /// What the durability class means, in one sentence.
+    pub promise: String,
+}

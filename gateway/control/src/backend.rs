@@ -1,0 +1,46 @@
+//! What the control plane manages: the running gateway.
+
+use async_trait::async_trait;
+use dfs_api::{ColdStoreConfig, MetadataStoreConfig, Problem, ShareConfig, ShareTierStatus, TierStatus};
+
+/// What the running gateway says of a share.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct ShareFacts {
+    pub id: String,
+    pub state: String,
+    pub epoch: u32,
+    pub used_bytes: u64,
+    pub inodes: u64,
+}
+
+/// The running gateway. *Errors:* problems in operator's words; nothing half-done remains after one.
+#[async_trait]
+pub trait Backend: Send + Sync + 'static {
+    /// Opens or makes a metadata store.
+    async fn add_metadata_store(&self, config: &MetadataStoreConfig) -> Result<(), Problem>;
+    /// Closes a metadata store that no share uses.
+    async fn remove_metadata_store(&self, name: &str) -> Result<(), Problem>;
+    /// `up`, or what is wrong.
+    async fn metadata_health(&self, name: &str) -> String;
+    /// Connects a cold store and proves that it can be used (a probe object is written, read and deleted).
+    async fn add_cold_store(&self, config: &ColdStoreConfig) -> Result<(), Problem>;
+    /// Forgets a cold store that no share uses.
+    async fn remove_cold_store(&self, name: &str) -> Result<(), Problem>;
+    /// `up`, or what is wrong.
+    async fn cold_health(&self, name: &str) -> String;
+    /// Makes (or, when its stores know it already, opens) a share and serves it. Answers its id.
+    async fn create_share(&self, config: &ShareConfig) -> Result<String, Problem>;
+    /// Stops serving a share and deletes its names. Its packs are left in the cold store.
+    async fn delete_share(&self, name: &str) -> Result<(), Problem>;
+    /// What is known of a share.
+    async fn share_facts(&self, name: &str) -> ShareFacts;
+    /// The tiers.
+    async fn tier_status(&self) -> TierStatus;
+    /// One share's tiers.
+    async fn share_tier_status(&self, name: &str) -> Option<ShareTierStatus>;
+    /// Places everything that is dirty now; one share or all.
+    async fn flush(&self, share: Option<&str>) -> Result<(), Problem>;
+    /// `ok`, `degraded` or `failed`, and how many shares are served.
+    async fn health(&self) -> (String, usize);
+}

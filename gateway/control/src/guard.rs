@@ -1,0 +1,138 @@
+//! Who calls: bearer tokens, roles, and the brake on wrong logins.
+
+use crate::plane::ControlPlane;
+use crate::tokens::{Claims, TokenUse};
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use dfs_api::{Problem, Role};
+use dfs_model::{Clock, Monotonic};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A problem as an HTTP answer.
+pub(crate) struct Refusal(pub Problem);
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Refusal(problem)
+    }
+}
+
+impl From<crate::DatabaseError> for Refusal {
+    fn from(error: crate::DatabaseError) -> Self {
+        tracing::error!(%error, "the control database failed");
+        Refusal(Problem::internal(error.to_string()))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = axum::http::StatusCode::from_u16(self.0.status).unwrap_or(axum::http::StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self.0).unwrap_or_default();
+        (status, [(axum::http::header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+    }
+}
+
+/// The caller, with at least the asked role.
+pub(crate) struct Caller(pub Claims);
+
+impl Caller {
+    /// Refuses callers below a role (403).
+    pub fn at_least(&self, role: Role) -> Result<(), Refusal> {
+        if self.0.role >= role {
+            return Ok(());
+        }
+        Err(Problem::new(403, "forbidden", format!("this needs the role {role:?}").to_lowercase()).into())
+    }
+}
+
+/// The caller, even one who must change his password first.
+pub(crate) struct AnyCaller(pub Claims);
+
+fn unauthorized() -> Refusal {
+    Problem::new(401, "unauthorized", "a valid access token is needed: log in first").into()
+}
+
+impl FromRequestParts<Arc<ControlPlane>> for AnyCaller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, plane: &Arc<ControlPlane>) -> Result<Self, Refusal> {
+        let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = header.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(unauthorized)?;
+        let claims = plane.tokens.check(token, TokenUse::Access).ok_or_else(unauthorized)?;
+        match plane.user(&claims.sub)? {
+            Some(user) if user.token_version == claims.version => Ok(AnyCaller(claims)),
+            _ => Err(unauthorized()),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<ControlPlane>> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, plane: &Arc<ControlPlane>) -> Result<Self, Refusal> {
+        let AnyCaller(claims) = AnyCaller::from_request_parts(parts, plane).await?;
+        if claims.must_change {
+            let detail = "change the password first (dfsctl login asks for a new one)";
+            return Err(Problem::new(403, "password-change-needed", detail).into());
+        }
+        Ok(Caller(claims))
+    }
+}
+
+/// Wrong logins that one address may make within [`WINDOW`].
+const WRONG_MAX: u32 = 10;
+/// After this long without a wrong login an address starts afresh.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Addresses remembered.
+const ADDRESSES_MAX: usize = 10_000;
+
+/// Slows down whoever guesses passwords.
+pub(crate) struct LoginBrake {
+    wrong: Mutex<HashMap<IpAddr, (u32, Monotonic)>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl LoginBrake {
+    pub fn new(clock: Arc<dyn Clock>) -> LoginBrake {
+        LoginBrake { wrong: Mutex::new(HashMap::new()), clock }
+    }
+
+    /// Refuses an address that was wrong too often (429), before any hashing.
+    pub fn check(&self, from: IpAddr) -> Result<(), Problem> {
+        let now = self.clock.monotonic();
+        let wrong = self.wrong.lock();
+        match wrong.get(&from) {
+            Some((count, last)) if *count >= WRONG_MAX && now.since(*last) < WINDOW => {
+                let wait = WINDOW.saturating_sub(now.since(*last)).as_secs() + 1;
+                Err(Problem::new(429, "too-many-logins", format!("too many wrong logins; try again in {wait} s")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes a wrong login; `true` for the one that closes the door, which is worth a log line.
+    pub fn wrong(&self, from: IpAddr) -> bool {
+        let now = self.clock.monotonic();
+        let mut wrong = self.wrong.lock();
+        if wrong.len() >= ADDRESSES_MAX {
+            wrong.retain(|_, (_, last)| now.since(*last) < WINDOW);
+        }
+        let entry = wrong.entry(from).or_insert((0, now));
+        if now.since(entry.1) >= WINDOW {
+            entry.0 = 0;
+        }
+        *entry = (entry.0 + 1, now);
+        entry.0 == WRONG_MAX
+    }
+
+    /// Notes a right login.
+    pub fn right(&self, from: IpAddr) {
+        self.wrong.lock().remove(&from);
+    }
+}

@@ -1,0 +1,82 @@
+//! The control plane as one value: database, backend, tokens; and its HTTP server.
+
+use crate::backend::Backend;
+use crate::database::{ControlDatabase, DatabaseError};
+use crate::guard::LoginBrake;
+use crate::jobs::Jobs;
+use crate::tokens::TokenKeys;
+use crate::users::User;
+use dfs_auth::password::{PasswordError, PasswordHash};
+use dfs_model::{Clock, Entropy, Monotonic};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What a control plane is made of.
+#[allow(missing_docs)]
+pub struct PlaneOptions {
+    pub database: Arc<ControlDatabase>,
+    pub backend: Arc<dyn Backend>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    /// Key of the tokens' signatures, at least 32 random bytes.
+    pub token_key: Vec<u8>,
+    pub version: &'static str,
+}
+
+/// The control plane.
+pub struct ControlPlane {
+    pub(crate) database: Arc<ControlDatabase>,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) tokens: TokenKeys,
+    pub(crate) brake: LoginBrake,
+    pub(crate) jobs: Jobs,
+    pub(crate) hashing: tokio::sync::Semaphore,
+    /// Changes of the configuration, one at a time.
+    pub(crate) changing: tokio::sync::Mutex<()>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    /// Verified in place of a user's that does not exist, so that both take equally long.
+    pub(crate) nobody: PasswordHash,
+    pub(crate) started: Monotonic,
+    pub(crate) version: &'static str,
+}
+
+/// Passwords hashed at the same time: each takes tens of MiB and a core.
+const HASHING_MAX: usize = 2;
+
+impl ControlPlane {
+    /// Makes a control plane. *Errors:* the password hasher's, at start only.
+    pub fn new(options: PlaneOptions) -> Result<Arc<ControlPlane>, PasswordError> {
+        let unguessable = format!("{:032x}", options.entropy.random_u128());
+        Ok(Arc::new(ControlPlane {
+            nobody: PasswordHash::new(&unguessable, options.entropy.as_ref())?,
+            entropy: options.entropy,
+            database: options.database,
+            backend: options.backend,
+            tokens: TokenKeys::new(&options.token_key, options.clock.clone()),
+            brake: LoginBrake::new(options.clock.clone()),
+            jobs: Jobs::default(),
+            hashing: tokio::sync::Semaphore::new(HASHING_MAX),
+            changing: tokio::sync::Mutex::new(()),
+            started: options.clock.monotonic(),
+            clock: options.clock,
+            version: options.version,
+        }))
+    }
+
+    pub(crate) fn user(&self, name: &str) -> Result<Option<User>, DatabaseError> {
+        self.database.get::<User>(name)
+    }
+
+    /// Serves until `stop` resolves, then lets requests under way end.
+    ///
+    /// *Errors:* the listener's.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: tokio::net::TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        let app = crate::routes::router(self).into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(listener, app).with_graceful_shutdown(stop).await
+    }
+}

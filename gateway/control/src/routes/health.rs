@@ -1,0 +1,18 @@
+//! How the gateway is; needs no login.
+
+use crate::plane::ControlPlane;
+use axum::Json;
+use axum::extract::State;
+use dfs_api::Health;
+use std::sync::Arc;
+
+pub(crate) async fn health(State(plane): State<Arc<ControlPlane>>) -> Json<Health> {
+    let (status, shares) = plane.backend.health().await;
+    Json(Health {
+        status,
+        version: plane.version.to_owned(),
+        uptime_seconds: plane.clock.monotonic().since(plane.started).as_secs(),
+        pid: std::process::id(),
+        shares,
+    })
+}

@@ -1,0 +1,72 @@
+//! Routes under `/api/v1`.
+
+mod auth;
+mod health;
+mod shares;
+mod stores;
+mod tier;
+
+use crate::guard::Refusal;
+use crate::plane::ControlPlane;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use dfs_api::Problem;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// Largest request body in bytes.
+const BODY_MAX: usize = 1 << 20;
+
+pub(crate) fn router(plane: Arc<ControlPlane>) -> Router {
+    let api = Router::new()
+        .route("/health", get(health::health))
+        .route("/auth/login", post(auth::login))
+        .route("/auth/refresh", post(auth::refresh))
+        .route("/auth/me", get(auth::me))
+        .route("/users/me/password", post(auth::change_password))
+        .route("/metadata-stores", get(stores::list_metadata).post(stores::add_metadata))
+        .route("/metadata-stores/{name}", axum::routing::delete(stores::remove_metadata))
+        .route("/cold-stores", get(stores::list_cold).post(stores::add_cold))
+        .route("/cold-stores/{name}", axum::routing::delete(stores::remove_cold))
+        .route("/shares", get(shares::list).post(shares::create))
+        .route("/shares/{name}", get(shares::show).delete(shares::delete))
+        .route("/tier/status", get(tier::status))
+        .route("/tier/flush", post(tier::flush))
+        .route("/jobs/{id}", get(tier::job))
+        .fallback(no_such_route);
+    Router::new().nest(dfs_api::PREFIX, api).fallback(no_such_route).layer(DefaultBodyLimit::max(BODY_MAX)).with_state(plane)
+}
+
+async fn no_such_route(request: Request) -> Refusal {
+    Problem::new(404, "no-such-route", format!("there is nothing at {} {}", request.method(), request.uri().path())).into()
+}
+
+/// A JSON body whose errors are problems that name the field.
+pub(crate) struct Body<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<ControlPlane>> for Body<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &Arc<ControlPlane>) -> Result<Self, Refusal> {
+        match Json::<T>::from_request(request, state).await {
+            Ok(Json(value)) => Ok(Body(value)),
+            Err(rejection) => {
+                let text = rejection.body_text();
+                let field = text.split('`').nth(1).map(str::to_owned);
+                Err(Refusal(Problem { field, ..Problem::new(rejection.status().as_u16(), "invalid-body", text) }))
+            }
+        }
+    }
+}
+
+/// A name as resources carry it: 1 to 64 of letters, digits, `-`, `_` and `.`, beginning with a letter or digit.
+pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
+    let first = name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
+    let rest = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    if first && rest && name.len() <= 64 {
+        return Ok(());
+    }
+    let rule = "a name has 1 to 64 letters, digits, '-', '_' or '.', and begins with a letter or digit";
+    Err(Problem::field("name", rule))
+}

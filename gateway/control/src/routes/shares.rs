@@ -1,0 +1,115 @@
+//! Shares.
+
+use super::{check_name, Body};
+use crate::guard::{Caller, Refusal};
+use crate::plane::ControlPlane;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use dfs_api::{
+    ColdStoreConfig, Durability, MetadataKind, MetadataStoreConfig, Problem, Role, ShareConfig, ShareStatus,
+};
+use std::sync::Arc;
+
+type Plane = State<Arc<ControlPlane>>;
+
+/// What a durability class means, in one sentence.
+fn promise(class: Durability) -> &'static str {
+    match class {
+        Durability::Relaxed => "acknowledged changes survive the death of the process; up to 100 ms of them are lost at a power cut",
+        Durability::Local => "committed data and names survive a power cut; uncommitted data survives the death of the process",
+        Durability::Remote => "committed data and names survive the loss of the box",
+    }
+}
+
+async fn status(plane: &ControlPlane, config: ShareConfig) -> ShareStatus {
+    let facts = plane.backend.share_facts(&config.name).await;
+    ShareStatus {
+        promise: promise(config.durability).to_owned(),
+        id: facts.id,
+        state: facts.state,
+        epoch: facts.epoch,
+        used_bytes: facts.used_bytes,
+        inodes: facts.inodes,
+        config,
+    }
+}
+
+pub(crate) async fn list(State(plane): Plane, caller: Caller) -> Result<Json<Vec<ShareStatus>>, Refusal> {
+    caller.at_least(Role::Operator)?;
+    let mut shown = Vec::new();
+    for config in plane.database.shares()? {
+        shown.push(status(&plane, config).await);
+    }
+    Ok(Json(shown))
+}
+
+pub(crate) async fn show(
+    State(plane): Plane,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Json<ShareStatus>, Refusal> {
+    caller.at_least(Role::Operator)?;
+    let config = plane.database.get::<ShareConfig>(&name)?.ok_or_else(|| Problem::not_found("share", &name))?;
+    Ok(Json(status(&plane, config).await))
+}
+
+/// Tests a share's settings against each other and against what exists.
+fn check(plane: &ControlPlane, config: &ShareConfig) -> Result<(), Refusal> {
+    check_name(&config.name)?;
+    if !config.block_size.is_power_of_two() || !(65_536..=1_048_576).contains(&config.block_size) {
+        let rule = "block_size is a power of two from 65536 (64 KiB) to 1048576 (1 MiB)";
+        return Err(Problem::field("block_size", rule).into());
+    }
+    if config.root_mode > 0o7777 {
+        return Err(Problem::field("root_mode", "root_mode has twelve bits, for instance 493 (octal 755)").into());
+    }
+    let metadata = plane.database.get::<MetadataStoreConfig>(&config.metadata)?;
+    let metadata = metadata.ok_or_else(|| Problem {
+        field: Some("metadata".to_owned()),
+        ..Problem::not_found("metadata store", &config.metadata)
+    })?;
+    if plane.database.get::<ColdStoreConfig>(&config.cold)?.is_none() {
+        let problem = Problem::not_found("cold store", &config.cold);
+        return Err(Problem { field: Some("cold".to_owned()), ..problem }.into());
+    }
+    let local_names = matches!(metadata.kind, MetadataKind::Embedded | MetadataKind::Memory);
+    if config.durability == Durability::Remote && local_names {
+        let why = "durability 'remote' needs a Postgres metadata store: an embedded one is lost with the box; use 'local'";
+        return Err(Problem::field("durability", why).into());
+    }
+    Ok(())
+}
+
+pub(crate) async fn create(
+    State(plane): Plane,
+    caller: Caller,
+    Body(config): Body<ShareConfig>,
+) -> Result<(StatusCode, Json<ShareStatus>), Refusal> {
+    caller.at_least(Role::Admin)?;
+    let _changing = plane.changing.lock().await;
+    check(&plane, &config)?;
+    if plane.database.get::<ShareConfig>(&config.name)?.is_some() {
+        return Err(Problem::conflict(format!("a share named '{}' exists", config.name)).into());
+    }
+    plane.backend.create_share(&config).await?;
+    plane.database.put(&config)?;
+    tracing::info!(share = %config.name, by = %caller.0.sub, "share created");
+    Ok((StatusCode::CREATED, Json(status(&plane, config).await)))
+}
+
+pub(crate) async fn delete(
+    State(plane): Plane,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    caller.at_least(Role::Admin)?;
+    let _changing = plane.changing.lock().await;
+    if plane.database.get::<ShareConfig>(&name)?.is_none() {
+        return Err(Problem::not_found("share", &name).into());
+    }
+    plane.backend.delete_share(&name).await?;
+    plane.database.remove::<ShareConfig>(&name)?;
+    tracing::info!(share = %name, by = %caller.0.sub, "share deleted");
+    Ok(StatusCode::NO_CONTENT)
+}

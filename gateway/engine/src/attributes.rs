@@ -1,0 +1,266 @@
+//! Attributes: reading them, evaluating access, changing them.
+//!
+//! A change is split by what keeps it: mode, owner, group, DOS bits, birth time and ACL are one metadata transaction; size and
+//! times of a file are journal records. Both run under the inode's gate, the metadata half first; a crash in between may
+//! leave that half alone (SEAM §5).
+
+use crate::access_checks;
+use crate::cell::{Cell, CellState};
+use crate::engine::{journal_error, reserve_error, Engine};
+use dfs_journal::{Record, RecordMeta, Reserve};
+use dfs_model::{
+    AttrPatch, Attrs, FsError, Guard, InodeId, InodeKind, Patch, Rights, Seq, Target, TimePatch, Timestamp, Wcc,
+};
+use dfs_store::{CommitToken, SetAttrRequest};
+use dfs_vfs::{
+    Access, AccessReply, AccessRule, ChangeEvent, ChangeKind, Changed, Failed, GetAttr, RequestContext, SetAttr,
+    VfsResult, FILE_SIZE_MAX,
+};
+use std::sync::Arc;
+
+/// Bytes of log that one record without data takes, generously.
+const SMALL_RECORD: u64 = 256;
+
+/// The inode of a stateless target. Opens and leases are served once a protocol with state is.
+pub(crate) fn stateless(target: Target) -> Result<InodeId, FsError> {
+    match target {
+        Target::Inode(inode) => Ok(inode),
+        Target::Open(_) | Target::Lease(_) => Err(FsError::OpenUnknown),
+    }
+}
+
+/// The part of a patch that is a metadata transaction.
+fn metadata_half(patch: &AttrPatch, kind: InodeKind) -> AttrPatch {
+    let mut half = patch.clone();
+    half.size = Patch::Keep;
+    if kind == InodeKind::File {
+        half.atime = TimePatch::Keep;
+        half.mtime = TimePatch::Keep;
+    }
+    half
+}
+
+fn explicit_time(patch: TimePatch) -> bool {
+    matches!(patch, TimePatch::Set(_))
+}
+
+impl Engine {
+    pub(crate) async fn do_get_attr(&self, request: GetAttr) -> VfsResult<Attrs> {
+        let cell = self.cells.get(stateless(request.target)?).await?;
+        let state = cell.state.lock();
+        if state.gone { Err(FsError::StaleHandle.into()) } else { Ok(state.attrs.clone()) }
+    }
+
+    pub(crate) async fn do_access(&self, cx: &RequestContext, request: Access) -> VfsResult<AccessReply> {
+        let cell = self.cells.get(stateless(request.target)?).await?;
+        let state = cell.state.lock();
+        if state.gone {
+            return Err(FsError::StaleHandle.into());
+        }
+        let mut granted = access_checks::granted(&state, &cx.credentials);
+        if self.settings.read_only {
+            granted = Rights(granted.0 & !Rights::MUTATING.0);
+        }
+        let granted = Rights(granted.0 & request.rights.0);
+        Ok(AccessReply { granted, decided: request.rights, attrs: state.attrs.clone() })
+    }
+
+    pub(crate) async fn do_set_attr(&self, cx: &RequestContext, request: SetAttr) -> VfsResult<Changed> {
+        let inode = stateless(request.target)?;
+        match self.set_attr_inner(cx, inode, &request).await {
+            Ok(wcc) => Ok(Changed { wcc }),
+            Err(error) => Err(self.failed(error, inode).await),
+        }
+    }
+
+    async fn set_attr_inner(&self, cx: &RequestContext, inode: InodeId, request: &SetAttr) -> Result<Wcc, FsError> {
+        self.check_writable()?;
+        let cell = self.cells.get(inode).await?;
+        let kind = cell.state.lock().attrs.kind;
+        let size = request.patch.size.as_set().copied();
+        if size.is_some() {
+            access_checks::must_be_file(&cell.state.lock().attrs)?;
+        }
+        if size.is_some_and(|size| size > FILE_SIZE_MAX) {
+            return Err(FsError::TooLarge);
+        }
+        let _claim = match size {
+            Some(size) => Some(self.admit_truncate(cx, &cell, size).await?),
+            None => Some(self.admit_attr_change(cx, &cell).await?),
+        };
+        let (wcc, seq, commit) = match kind {
+            InodeKind::File => self.set_file_attr(cx, &cell, request).await?,
+            _ => self.set_other_attr(cx, &cell, request).await?,
+        };
+        self.hub.tell(|| attr_event(inode, kind, size.is_some()));
+        if let Some(commit) = commit {
+            self.names_stable(commit).await?;
+        }
+        self.data_stable(&cell, seq).await?;
+        Ok(wcc)
+    }
+
+    /// Directories, links and special files: one transaction, the guard tested inside.
+    async fn set_other_attr(
+        &self,
+        cx: &RequestContext,
+        cell: &Cell,
+        request: &SetAttr,
+    ) -> Result<(Wcc, Option<Seq>, Option<CommitToken>), FsError> {
+        let _gate = cell.gate.write().await;
+        let asked = SetAttrRequest {
+            inode: cell.inode,
+            patch: metadata_half(&request.patch, InodeKind::Directory),
+            guard: request.guard,
+        };
+        let last_ctime = cell.state.lock().attrs.ctime;
+        let applied = self.store.set_attr(self.op_context(cx, last_ctime), asked).await.map_err(|error| error.to_fs())?;
+        let mut state = cell.state.lock();
+        state.take_row(&applied.value.post, applied.commit);
+        let wcc = Wcc { pre: Attrs::of(&applied.value.pre).pre(), post: Attrs::of(&applied.value.post) };
+        Ok((wcc, None, Some(applied.commit)))
+    }
+
+    async fn set_file_attr(
+        &self,
+        cx: &RequestContext,
+        cell: &Arc<Cell>,
+        request: &SetAttr,
+    ) -> Result<(Wcc, Option<Seq>, Option<CommitToken>), FsError> {
+        let patch = &request.patch;
+        let times = !patch.atime.is_keep() || !patch.mtime.is_keep();
+        let size = patch.size.as_set().copied();
+        let mut size_room = None;
+        if let Some(size) = size {
+            size_room = Some((size, self.reserve_small(cx).await?));
+        }
+        let times_room = if times { Some(self.reserve_small(cx).await?) } else { None };
+        let half = metadata_half(patch, InodeKind::File);
+        let _gate = cell.gate.write().await;
+        let pre = {
+            let state = cell.state.lock();
+            if state.gone {
+                return Err(FsError::StaleHandle);
+            }
+            check_guard(&state.attrs, request.guard)?;
+            if size.is_some() {
+                access_checks::may_write(&state, &cx.credentials, request.rule)?;
+            }
+            if times {
+                let explicit = explicit_time(patch.atime) || explicit_time(patch.mtime);
+                let allowed = access_checks::may_set_times(&state, &cx.credentials, explicit);
+                // Who may not even set the times may not set mode or owner, which is tested first (POSIX order).
+                allowed.map_err(|error| if half.is_empty() { error } else { FsError::NotPermitted })?;
+            }
+            state.attrs.clone()
+        };
+        let mut commit = None;
+        if !half.is_empty() {
+            let asked = SetAttrRequest { inode: cell.inode, patch: half, guard: Guard::None };
+            let done = self.store.set_attr(self.op_context(cx, pre.ctime), asked).await.map_err(|error| error.to_fs())?;
+            cell.state.lock().take_row(&done.value.post, done.commit);
+            commit = Some(done.commit);
+        }
+        let mut seq = None;
+        let mut state = cell.state.lock();
+        let now = self.clock.wall();
+        let ctime = now.after(pre.ctime).max(state.attrs.ctime);
+        if let Some((size, room)) = size_room {
+            let clear = access_checks::clears_privilege_bits(&state.attrs, &cx.credentials);
+            let record = Record::SetSize { size, mtime: Some(now) };
+            seq = Some(self.append(&mut state, room, record, ctime, clear)?);
+        }
+        if let Some(room) = times_room {
+            let record = Record::SetTimes { atime: patch.atime.resolve(now), mtime: patch.mtime.resolve(now) };
+            seq = Some(self.append(&mut state, room, record, ctime, false)?);
+        }
+        Ok((Wcc { pre: pre.pre(), post: state.attrs.clone() }, seq, commit))
+    }
+
+    /// Sets a file's size on behalf of another operation (create on an existing name). Answers the record's number, `None`
+    /// when the size was right already and nothing needs to change.
+    pub(crate) async fn set_size(
+        &self,
+        cx: &RequestContext,
+        cell: &Arc<Cell>,
+        size: u64,
+        rule: AccessRule,
+    ) -> Result<Option<Seq>, FsError> {
+        if size > FILE_SIZE_MAX {
+            return Err(FsError::TooLarge);
+        }
+        let _claim = self.admit_truncate(cx, cell, size).await?;
+        let room = self.reserve_small(cx).await?;
+        let _gate = cell.gate.read().await;
+        let mut state = cell.state.lock();
+        if state.gone {
+            return Err(FsError::StaleHandle);
+        }
+        access_checks::must_be_file(&state.attrs)?;
+        access_checks::may_write(&state, &cx.credentials, rule)?;
+        let now = self.clock.wall();
+        let ctime = now.after(state.attrs.ctime);
+        let clear = access_checks::clears_privilege_bits(&state.attrs, &cx.credentials);
+        self.append(&mut state, room, Record::SetSize { size, mtime: Some(now) }, ctime, clear).map(Some)
+    }
+
+    async fn reserve_small(&self, cx: &RequestContext) -> Result<dfs_journal::Reservation, FsError> {
+        let reserved = self.journal.reserve(&cx.actor.client, SMALL_RECORD, Reserve::Control, cx.deadline).await;
+        reserved.map_err(|error| reserve_error(&error))
+    }
+
+    /// Appends one record under the inode's section and shows its effect. `ctime` is at least the inode's.
+    pub(crate) fn append(
+        &self,
+        state: &mut CellState,
+        room: dfs_journal::Reservation,
+        record: Record,
+        ctime: Timestamp,
+        clear_suid: bool,
+    ) -> Result<Seq, FsError> {
+        let data = !matches!(record, Record::SetTimes { .. });
+        let meta = RecordMeta { ctime, change: self.changes.take(), clear_suid, set_archive: data };
+        let appended = self.journal.append(room, &state.row, meta, record).map_err(|error| journal_error(&error))?;
+        state.show_overlay(&appended.attrs);
+        Ok(appended.seq)
+    }
+}
+
+impl CellState {
+    /// Shows what the journal says of the inode after an append.
+    pub fn show_overlay(&mut self, over: &dfs_journal::OverlayAttrs) {
+        let attrs = &mut self.attrs;
+        attrs.size = over.size;
+        attrs.allocated = over.allocated_estimate;
+        attrs.atime = over.atime.unwrap_or(attrs.atime);
+        attrs.mtime = over.mtime.unwrap_or(attrs.mtime);
+        attrs.ctime = attrs.ctime.max(over.ctime);
+        attrs.change = attrs.change.max(over.change);
+        if over.clear_suid.is_some_and(|change| change > self.row.mode_change) {
+            attrs.mode = crate::merge::without_privilege_bits(attrs.mode);
+        }
+        if over.set_archive.is_some_and(|change| change > self.row.dos_change) {
+            attrs.dos |= dfs_model::inode::dos::ARCHIVE;
+        }
+    }
+}
+
+fn attr_event(inode: InodeId, kind: InodeKind, sized: bool) -> ChangeEvent {
+    let change = if sized { ChangeKind::Size } else { ChangeKind::Attributes };
+    ChangeEvent { kind: change, inode, is_dir: kind == InodeKind::Directory, dir: None, name: None }
+}
+
+/// Tests a guard against what the client was shown: the clamped, encoded value (SEAM §3.3).
+fn check_guard(attrs: &Attrs, guard: Guard) -> Result<(), FsError> {
+    let holds = match guard {
+        Guard::None => true,
+        Guard::Change(change) => attrs.change == change,
+        Guard::CtimeAs3(secs, nanos) => attrs.ctime.as_nfs3() == (secs, nanos),
+    };
+    if holds { Ok(()) } else { Err(FsError::GuardMismatch) }
+}
+
+/// A refusal that shows the inode as it is.
+pub(crate) fn refused(error: FsError, state: &CellState) -> Failed {
+    Failed::with(error, Some(Wcc::unchanged(state.attrs.clone())))
+}

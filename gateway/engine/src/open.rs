@@ -1,0 +1,191 @@
+//! Opening a share: takeover and recovery are the same steps (JOURNAL §7). A crash anywhere starts again at the first.
+
+use crate::cell::Cells;
+use crate::engine::{Engine, EngineSettings};
+use crate::hub::ChangeHub;
+use dfs_cache::BlockCache;
+use dfs_cold::{ColdHealth, ColdStore};
+use dfs_journal::{Journal, JournalError, JournalOptions, Pressure, RecoveredJournal};
+use dfs_locks::{Binding, ClaimTable, NoAncestry, Settings};
+use dfs_log::{Mutations, SegmentPool};
+use dfs_model::{Clock, Entropy, Epoch, Inode, InodeId, ShareId};
+use dfs_policy::Policy;
+use dfs_stack::{PlaceObserver, Stack, StackDeps, StackError, StackSettings};
+use dfs_store::{ChangeCounter, MetadataStore, StoreError};
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// What a share stands on.
+#[derive(Clone)]
+#[allow(missing_docs)]
+pub struct EngineDeps {
+    pub store: Arc<dyn MetadataStore>,
+    pub pool: Arc<SegmentPool>,
+    pub pressure: Arc<Pressure>,
+    pub cache: Arc<dyn BlockCache>,
+    pub cold: Arc<dyn ColdStore>,
+    /// Health of the object store as its layers see it.
+    pub health: Option<watch::Receiver<ColdHealth>>,
+    pub policy: Arc<dyn Policy>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    /// Longest time until a record is synced.
+    pub sync_max: Duration,
+    pub stack: StackSettings,
+    /// Rules switched off by a test.
+    pub mutations: Mutations,
+}
+
+/// Why a share cannot be opened. The text says what to do; no data was touched.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The metadata store refused.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The journal is damaged or cannot be read.
+    #[error("{0}")]
+    Journal(#[from] JournalError),
+    /// The tiers refused.
+    #[error("{0}")]
+    Stack(#[from] StackError),
+    /// The journal is newer than the metadata.
+    #[error(
+        "the journal of share {share} has records of epoch {journal}, but its metadata is at epoch {metadata}: the metadata is an older copy; restore the metadata that belongs to this journal, or remove the share's journal segments to give up what they hold"
+    )]
+    OldMetadata {
+        /// The share.
+        share: ShareId,
+        /// Newest epoch in the journal.
+        journal: Epoch,
+        /// Epoch that the metadata store gave.
+        metadata: Epoch,
+    },
+}
+
+/// How often deadlines of leases and waiting requests are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// Inodes read at once during recovery.
+const ROWS_AT_ONCE: usize = 1024;
+
+/// Gives placed rows to the cells.
+struct CellObserver(Arc<Cells>);
+
+impl PlaceObserver for CellObserver {
+    fn placed(&self, row: &Arc<Inode>) {
+        self.0.placed(row);
+    }
+}
+
+impl Engine {
+    /// Opens a share: takes the next epoch, reads its journal from the device, cuts what never became durable, rebuilds the
+    /// overlay and opens the tiers. Must run on a tokio runtime; background work stops when the engine is dropped or
+    /// [`Engine::shutdown`] is called.
+    ///
+    /// *Errors:* [`OpenError`]. *Cancel:* safe, start again.
+    pub async fn open(share: ShareId, settings: EngineSettings, deps: EngineDeps) -> Result<Arc<Engine>, OpenError> {
+        let epoch = deps.store.begin_epoch(share).await?;
+        let record = deps.store.share(share).await?;
+        let recovered = recover(share, epoch, &deps).await?;
+        let ends = deps.store.write_ends(share, epoch, &recovered.held()).await?;
+        let rows = rows_of(&recovered.inodes(), share, deps.store.as_ref()).await?;
+        let journal = recovered.start(epoch, &ends, &rows).await?;
+        let claims = claim_table(epoch, &settings);
+        let cells = Arc::new(Cells::new(share, settings.cells, deps.store.clone(), journal.clone(), claims.clone()));
+        let stack = open_stack(share, epoch, &deps, &journal, &cells).await?;
+        let (reaper, jobs) = tokio::sync::mpsc::unbounded_channel();
+        let engine = Arc::new(Engine {
+            share,
+            epoch,
+            record,
+            settings,
+            store: deps.store,
+            journal,
+            stack,
+            claims,
+            cells,
+            changes: Arc::new(ChangeCounter::new(epoch)),
+            clock: deps.clock,
+            hub: ChangeHub::default(),
+            reaper,
+            mutations: deps.mutations,
+        });
+        tokio::spawn(crate::reaper::run(Arc::downgrade(&engine), jobs));
+        tokio::spawn(tick(Arc::downgrade(&engine)));
+        let orphans = engine.reap_left_behind().await?;
+        tracing::info!(%share, %epoch, inodes_dirty = rows.len(), orphans, class = engine.settings.class.as_str(), "share opened");
+        Ok(engine)
+    }
+
+    /// Syncs what was acknowledged and stops the background work. Dirty data stays in the journal.
+    pub async fn shutdown(&self, deadline: Duration) -> Result<(), OpenError> {
+        self.journal.durable(self.journal.last_issued()).await?;
+        self.store.durable(self.store.last_commit()).await?;
+        self.stack.shutdown(deadline).await;
+        Ok(())
+    }
+}
+
+async fn recover(share: ShareId, epoch: Epoch, deps: &EngineDeps) -> Result<RecoveredJournal, OpenError> {
+    let mut options = JournalOptions::new(deps.clock.clone());
+    options.sync_max = deps.sync_max;
+    options.mutations = deps.mutations.clone();
+    let recovered = Journal::recover(deps.pool.clone(), share, options, deps.pressure.clone()).await?;
+    match recovered.newest_epoch() {
+        Some(journal) if journal >= epoch => Err(OpenError::OldMetadata { share, journal, metadata: epoch }),
+        _ => Ok(recovered),
+    }
+}
+
+/// Rows of the inodes that have records, read after the epoch was taken (JOURNAL §7.5).
+async fn rows_of(
+    inodes: &[InodeId],
+    share: ShareId,
+    store: &dyn MetadataStore,
+) -> Result<HashMap<InodeId, Arc<Inode>>, StoreError> {
+    let mut rows = HashMap::with_capacity(inodes.len());
+    for some in inodes.chunks(ROWS_AT_ONCE) {
+        let found = store.inodes(share, some).await?;
+        rows.extend(found.into_iter().flatten().map(|row| (row.id, row)));
+    }
+    Ok(rows)
+}
+
+fn claim_table(epoch: Epoch, settings: &EngineSettings) -> ClaimTable {
+    let binding = if settings.smb_state_binds_nfs { Binding::Enforce } else { Binding::Advise };
+    let first_id = (u64::from(epoch.0) << 40) | 1;
+    ClaimTable::new(Settings { binding, first_id, ..Settings::default() }, Arc::new(NoAncestry))
+}
+
+async fn open_stack(
+    share: ShareId,
+    epoch: Epoch,
+    deps: &EngineDeps,
+    journal: &Arc<Journal>,
+    cells: &Arc<Cells>,
+) -> Result<Arc<Stack>, StackError> {
+    let parts = StackDeps {
+        store: deps.store.clone(),
+        journal: journal.clone(),
+        cache: deps.cache.clone(),
+        cold: deps.cold.clone(),
+        health: deps.health.clone(),
+        policy: deps.policy.clone(),
+        pressure: deps.pressure.clone(),
+        observer: Some(Arc::new(CellObserver(cells.clone()))),
+        clock: deps.clock.clone(),
+        entropy: deps.entropy.clone(),
+        mutations: deps.mutations.clone(),
+    };
+    Stack::open(share, epoch, deps.stack.clone(), parts).await
+}
+
+/// Drives the deadlines of the claim table.
+async fn tick(engine: Weak<Engine>) {
+    loop {
+        tokio::time::sleep(TICK).await;
+        let Some(engine) = engine.upgrade() else { return };
+        engine.claims.tick(engine.clock.monotonic());
+    }
+}

@@ -1,0 +1,36 @@
+//! NFSv3 with MOUNT v3 and portmap v2 over any [`dfs_vfs::Vfs`].
+//!
+//! ```text
+//! dfs-net ─▶ service (decode, replay cache, credentials, context) ─▶ proc/ (one file per operation) ─▶ Vfs
+//!               │                                                        status.rs: FsError → nfsstat3
+//!               └▶ mountd (paths → handles), portmap
+//! wire/: the bytes, both directions       client: the other end, for tests and the load generator
+//! ```
+//!
+//! Invariants: no procedure looks up, tests and then changes: each is one call of the seam, and the attributes in its
+//! reply come from inside that call. Every request's client address is tested against its share. Nothing of a mount is
+//! needed to use a handle. A crash loses the replay cache and the mount list; repeats of name operations are answered
+//! by the seam then, which stored their outcome under the same key.
+
+#![forbid(unsafe_code)]
+
+pub mod client;
+mod context;
+mod convert;
+mod creds;
+mod drc;
+mod exports;
+pub mod metrics;
+mod mountd;
+pub mod portmap;
+mod proc;
+mod service;
+pub mod status;
+#[cfg(test)]
+mod tests;
+pub mod wire;
+mod work;
+
+pub use drc::DrcLimits;
+pub use exports::{ExportTable, Exports, ShareExport};
+pub use service::{NfsConfig, NfsService};

@@ -1,0 +1,366 @@
+//! The service on the NFS port: RPC headers, programs, the share and its rules, credentials, replay cache, then the
+//! procedure.
+//!
+//! What can be refused without the seam is refused in `prepare`, before any permit for a reply is taken. A request that
+//! changes something runs to its end once begun, whether its client is there or not, and its reply goes to the replay
+//! cache; the end of a connection raises the cancel flag, which the seam looks at before the begin point only.
+
+use crate::context::Call;
+use crate::creds;
+use crate::drc::{Begin, Drc, DrcLimits};
+use crate::exports::{Exports, ShareExport};
+use crate::metrics::{Drop, NfsMetrics};
+use crate::mountd::{self, MountWork, Mounts};
+use crate::portmap::PortmapTable;
+use crate::status;
+use crate::wire::mount::{MOUNT_PROGRAM, MOUNT_VERSION};
+use crate::wire::portmap::PORTMAP_PROGRAM;
+use crate::wire::{NFS_PROGRAM, NFS_VERSION, Status, nfs3};
+use crate::work::Work;
+use dfs_model::{Activity, Actor, Clock, Credentials, Monotonic, ReplayKey};
+use dfs_net::{Peer, Prepared, Quiet, Reply, Service};
+use dfs_rpc::{
+    AcceptStatus, AuthStatus, AuthSys, CallError, CallHeader, Decode, Encode, Flavor, OpaqueAuth, Reader,
+};
+use dfs_rpc::{Rejected, ReplyHeader, record};
+use dfs_vfs::{CancelFlag, FileHandle, RequestContext};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tracing::Instrument;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Settings of the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NfsConfig {
+    /// How long a request may wait before it is answered with JUKEBOX. Clients then sleep for seconds, so waiting is
+    /// cheaper.
+    pub deadline: Duration,
+    /// Bounds of the replay cache.
+    pub replay: DrcLimits,
+}
+
+impl Default for NfsConfig {
+    fn default() -> NfsConfig {
+        NfsConfig { deadline: Duration::from_secs(10), replay: DrcLimits::default() }
+    }
+}
+
+/// NFSv3 and MOUNT v3, and portmap where asked for, as a [`Service`].
+pub struct NfsService {
+    exports: Arc<dyn Exports>,
+    clock: Arc<dyn Clock>,
+    config: NfsConfig,
+    portmap: Option<Arc<PortmapTable>>,
+    drc: Arc<Drc>,
+    mounts: Mounts,
+    metrics: NfsMetrics,
+    requests: AtomicU64,
+    quiet: Quiet,
+}
+
+/// What is kept per connection.
+#[derive(Default)]
+struct ConnectionState {
+    cancel: CancelFlag,
+}
+
+/// A decoded request.
+pub struct Job(JobKind);
+
+enum JobKind {
+    Nfs(Box<NfsJob>),
+    Mount { xid: u32, credential: OpaqueAuth, work: MountWork },
+}
+
+struct NfsJob {
+    xid: u32,
+    procedure: u32,
+    work: Work,
+    call: Call,
+    started: Monotonic,
+}
+
+/// The answer to a call that is refused by its header.
+fn refusal<J>(xid: u32, header: ReplyHeader) -> Prepared<J> {
+    let mut reply = Reply::with_capacity(ReplyHeader::LEN_MAX);
+    header.encode(xid, reply.head());
+    Prepared::Reply(reply)
+}
+
+fn accepted<J>(xid: u32, status: AcceptStatus) -> Prepared<J> {
+    refusal(xid, ReplyHeader::Accepted(status))
+}
+
+/// A successful reply with room for `capacity` bytes of results.
+fn success(xid: u32, capacity: usize) -> Reply {
+    let mut reply = Reply::with_capacity(ReplyHeader::LEN_MAX + capacity);
+    ReplyHeader::SUCCESS.encode(xid, reply.head());
+    reply
+}
+
+impl NfsService {
+    /// Makes the service. With `portmap`, program 100000 is answered on the same port too.
+    #[must_use]
+    pub fn new(
+        exports: Arc<dyn Exports>,
+        clock: Arc<dyn Clock>,
+        config: NfsConfig,
+        portmap: Option<Arc<PortmapTable>>,
+    ) -> Arc<NfsService> {
+        Arc::new(NfsService {
+            drc: Drc::new(config.replay),
+            exports,
+            clock,
+            config,
+            portmap,
+            mounts: Mounts::default(),
+            metrics: NfsMetrics::new(),
+            requests: AtomicU64::new(1),
+            quiet: Quiet::default(),
+        })
+    }
+
+    fn context(
+        &self,
+        peer: &Peer,
+        export: &ShareExport,
+        credentials: Arc<Credentials>,
+        replay: Option<ReplayKey>,
+        now: Monotonic,
+    ) -> RequestContext {
+        RequestContext {
+            request: self.requests.fetch_add(1, Ordering::Relaxed),
+            replay,
+            share: export.id,
+            credentials,
+            actor: Actor::nfs3(peer.address.ip()),
+            deadline: Some(now.plus(self.config.deadline)),
+            cancel: peer.state::<ConnectionState>().map(|state| state.cancel.clone()).unwrap_or_default(),
+            activity: Activity::INTERACTIVE,
+        }
+    }
+
+    fn prepare_nfs(&self, peer: &Arc<Peer>, header: &CallHeader, mut args: Reader) -> Prepared<Job> {
+        let xid = header.xid;
+        if header.version != NFS_VERSION {
+            self.metrics.dropped(Drop::Rpc);
+            return accepted(xid, AcceptStatus::ProgramMismatch { low: NFS_VERSION, high: NFS_VERSION });
+        }
+        if header.procedure == 0 {
+            self.metrics.answered(0, Status::Ok, Duration::ZERO);
+            return accepted(xid, AcceptStatus::Success);
+        }
+        let encoded = args.rest();
+        let work = match Work::decode(header.procedure, &mut args) {
+            Ok(Some(work)) => work,
+            Ok(None) => {
+                self.metrics.dropped(Drop::Rpc);
+                return accepted(xid, AcceptStatus::ProcedureUnavailable);
+            }
+            Err(error) => {
+                self.metrics.dropped(Drop::Args);
+                if let Some(left_out) = self.quiet.allow() {
+                    let procedure = nfs3::NAMES.get(header.procedure as usize);
+                    tracing::info!(client = %peer.address, procedure, %error, left_out, "garbage arguments");
+                }
+                return accepted(xid, AcceptStatus::GarbageArguments);
+            }
+        };
+        let share = FileHandle::peek_share(&work.handle().0);
+        let Ok(share) = share else { return self.refuse(xid, header.procedure, &work, Status::BadHandle) };
+        let Some(export) = self.exports.by_id(share) else {
+            self.metrics.dropped(Drop::StaleShare);
+            return self.refuse(xid, header.procedure, &work, Status::Stale);
+        };
+        if !export.admits(peer.address) {
+            self.metrics.dropped(Drop::Client);
+            if let Some(left_out) = self.quiet.allow() {
+                tracing::info!(client = %peer.address, share = %export.name, left_out, "not in the share's client list");
+            }
+            return self.refuse(xid, header.procedure, &work, Status::Acces);
+        }
+        let credentials = match creds::credentials(&header.credential, &export) {
+            Ok(credentials) => credentials,
+            Err(status) => {
+                self.metrics.dropped(Drop::Auth);
+                return refusal(xid, ReplyHeader::Rejected(Rejected::Auth(status)));
+            }
+        };
+        let replay = work.replays().then(|| replay_key(peer, header, &encoded));
+        let started = self.clock.monotonic();
+        let cx = self.context(peer, &export, credentials, replay, started);
+        let reply_bytes = work.reply_bytes();
+        let job = NfsJob { xid, procedure: header.procedure, work, call: Call { export, cx }, started };
+        Prepared::Run { job: Job(JobKind::Nfs(Box::new(job))), reply_bytes }
+    }
+
+    fn refuse(&self, xid: u32, procedure: u32, work: &Work, status: Status) -> Prepared<Job> {
+        let mut reply = success(xid, 32);
+        work.refuse(status, reply.head());
+        self.metrics.answered(procedure, status, Duration::ZERO);
+        Prepared::Reply(reply)
+    }
+
+    fn prepare_mount(&self, header: CallHeader, mut args: Reader) -> Prepared<Job> {
+        let xid = header.xid;
+        // UMNT and its like are the same in versions 1 and 2, but handles are not.
+        if header.version != MOUNT_VERSION {
+            return accepted(xid, AcceptStatus::ProgramMismatch { low: MOUNT_VERSION, high: MOUNT_VERSION });
+        }
+        let work = match header.procedure {
+            0 => {
+                self.metrics.mount_answered(0);
+                return accepted(xid, AcceptStatus::Success);
+            }
+            1 => Decode::decode(&mut args).map(MountWork::Mount),
+            2 => Ok(MountWork::Dump),
+            3 => Decode::decode(&mut args).map(MountWork::Unmount),
+            4 => Ok(MountWork::UnmountAll),
+            5 => Ok(MountWork::Export),
+            _ => return accepted(xid, AcceptStatus::ProcedureUnavailable),
+        };
+        self.metrics.mount_answered(header.procedure);
+        match work {
+            Ok(work) => {
+                let reply_bytes = match work {
+                    MountWork::Dump | MountWork::Export => mountd::LIST_BYTES_MAX + ReplyHeader::LEN_MAX,
+                    _ => 256,
+                };
+                let job = Job(JobKind::Mount { xid, credential: header.credential, work });
+                Prepared::Run { job, reply_bytes }
+            }
+            Err(_) => {
+                self.metrics.dropped(Drop::Args);
+                accepted(xid, AcceptStatus::GarbageArguments)
+            }
+        }
+    }
+
+    async fn run_nfs(&self, peer: &Arc<Peer>, job: NfsJob) -> Option<Reply> {
+        let NfsJob { xid, procedure, work, call, started } = job;
+        let guard = match &call.cx.replay {
+            None => None,
+            Some(key) => match self.drc.begin(key, peer, started).await {
+                Begin::New(guard) => Some(guard),
+                Begin::Uncached => None,
+                Begin::Repeat(reply) => return Some(Reply::whole(reply)),
+            },
+        };
+        let mut reply = success(xid, 288);
+        let status = work.run(&call, &self.metrics, &mut reply).await;
+        let now = self.clock.monotonic();
+        self.metrics.answered(procedure, status, now.since(started));
+        if status::is_transient(status) {
+            if call.cx.cancel.is_cancelled() {
+                self.metrics.dropped(Drop::Cancelled);
+                return None;
+            }
+        } else if let Some(guard) = guard {
+            guard.finish(reply.to_bytes(), now);
+        }
+        Some(reply)
+    }
+
+    async fn run_mount(&self, peer: &Peer, xid: u32, credential: OpaqueAuth, work: MountWork) -> Reply {
+        let mut reply = success(xid, 128);
+        let client = peer.address.ip();
+        match work {
+            MountWork::Mount(path) => {
+                let now = self.clock.monotonic();
+                let context = |export: &Arc<ShareExport>, credentials| {
+                    self.context(peer, export, credentials, None, now)
+                };
+                let (exports, mounts) = (self.exports.as_ref(), &self.mounts);
+                let mounted =
+                    mountd::mount(exports, mounts, &self.metrics, peer, &credential, &path, context).await;
+                mounted.encode(reply.head());
+            }
+            MountWork::Dump => self.mounts.dump().encode(reply.head()),
+            MountWork::Unmount(path) => self.mounts.remove(client, Some(&path), &self.metrics),
+            MountWork::UnmountAll => self.mounts.remove(client, None, &self.metrics),
+            MountWork::Export => mountd::export_list(self.exports.as_ref()).encode(reply.head()),
+        }
+        reply
+    }
+}
+
+/// The key of a call: who, which, and a checksum over what and for whom.
+fn replay_key(peer: &Peer, header: &CallHeader, args: &[u8]) -> ReplayKey {
+    let principal = match header.credential.flavor {
+        Flavor::SYS => AuthSys::from_body(header.credential.body.clone()).map_or(1, |sys| {
+            let groups =
+                sys.gids.iter().fold(u64::from(sys.gid), |all, gid| all.rotate_left(7) ^ u64::from(*gid));
+            (u64::from(sys.uid) << 32) ^ groups
+        }),
+        _ => u64::MAX,
+    };
+    ReplayKey::Rpc {
+        client: peer.address.ip(),
+        xid: header.xid,
+        procedure: (NFS_VERSION << 8) | header.procedure,
+        checksum: xxh3_64_with_seed(args, principal),
+    }
+}
+
+impl Service for NfsService {
+    type Job = Job;
+    const NAME: &'static str = "nfs";
+
+    fn parse_mark(mark: [u8; 4]) -> Option<(usize, bool)> {
+        Some(record::parse_mark(mark))
+    }
+
+    fn mark(len: usize) -> [u8; 4] {
+        record::mark(len, true)
+    }
+
+    fn prepare(&self, peer: &Arc<Peer>, record: bytes::Bytes) -> Prepared<Job> {
+        let (header, args) = match CallHeader::decode(record) {
+            Ok(decoded) => decoded,
+            Err(CallError::Garbage) => return Prepared::Close("not an RPC call"),
+            Err(CallError::Rejected(xid, why)) => {
+                self.metrics.dropped(if why == Rejected::RpcMismatch { Drop::Rpc } else { Drop::Auth });
+                return refusal(xid, ReplyHeader::Rejected(why));
+            }
+        };
+        if !matches!(header.credential.flavor, Flavor::NONE | Flavor::SYS) {
+            self.metrics.dropped(Drop::Auth);
+            return refusal(header.xid, ReplyHeader::Rejected(Rejected::Auth(AuthStatus::BadCredential)));
+        }
+        match (header.program, &self.portmap) {
+            (NFS_PROGRAM, _) => self.prepare_nfs(peer, &header, args),
+            (MOUNT_PROGRAM, _) => self.prepare_mount(header, args),
+            (PORTMAP_PROGRAM, Some(table)) => Prepared::Reply(table.answer(peer.address.ip(), &header, args)),
+            _ => {
+                self.metrics.dropped(Drop::Rpc);
+                accepted(header.xid, AcceptStatus::ProgramUnavailable)
+            }
+        }
+    }
+
+    async fn run(self: Arc<Self>, peer: Arc<Peer>, job: Job) -> Option<Reply> {
+        match job.0 {
+            JobKind::Nfs(job) => {
+                let span = tracing::debug_span!(
+                    "nfs",
+                    proc = nfs3::NAMES.get(job.procedure as usize),
+                    client = %peer.address,
+                    share = %job.call.export.name,
+                    xid = job.xid,
+                    request = job.call.cx.request,
+                );
+                self.run_nfs(&peer, *job).instrument(span).await
+            }
+            JobKind::Mount { xid, credential, work } => {
+                Some(self.run_mount(&peer, xid, credential, work).await)
+            }
+        }
+    }
+
+    fn closed(&self, peer: &Peer) {
+        if let Some(state) = peer.state::<ConnectionState>() {
+            state.cancel.cancel();
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `dfs start`: runs the gateway, or starts it in the background and waits until it serves.
+
+use super::{configured, pause, Failure};
+use crate::ready::{ready, running_pid};
+use clap::Args;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// How long a start in the background may take before the command says so and leaves it alone.
+const START_WAIT: Duration = Duration::from_secs(120);
+
+/// Starts the gateway.
+#[derive(Args)]
+pub(super) struct Start {
+    /// Stay in the foreground and log to standard error.
+    #[arg(long)]
+    foreground: bool,
+    /// Log file of a start in the background; default `dfs.log` in the data folder.
+    #[arg(long)]
+    log_file: Option<PathBuf>,
+    /// Also write the process id here.
+    #[arg(long)]
+    pid_file: Option<PathBuf>,
+}
+
+impl Start {
+    pub(super) fn run(&self, config_path: &Path) -> Result<(), Failure> {
+        let (config, data_dir) = configured(config_path)?;
+        if self.foreground {
+            crate::logging::start(&config.logging, self.log_file.as_deref()).map_err(|why| Failure::new(2, why))?;
+            return crate::serve::run(config, &data_dir, self.pid_file.as_deref());
+        }
+        if let Some(pid) = running_pid(&data_dir) {
+            return Err(Failure::new(4, format!("a gateway runs on {} already (pid {pid}); stop it with `dfs stop`", data_dir.display())));
+        }
+        self.in_background(config_path, &data_dir)
+    }
+
+    fn in_background(&self, config_path: &Path, data_dir: &Path) -> Result<(), Failure> {
+        let log = self.log_file.clone().unwrap_or_else(|| data_dir.join("dfs.log"));
+        let exe = std::env::current_exe().map_err(|error| Failure::new(1, format!("cannot find this program: {error}")))?;
+        let errors = data_dir.join(format!("start-error.{}", std::process::id()));
+        let stderr = std::fs::File::create(&errors)
+            .map_err(|error| Failure::new(5, format!("cannot write to the data folder {}: {error}", data_dir.display())))?;
+        let mut command = Command::new(exe);
+        command.arg("--config").arg(config_path).args(["start", "--foreground", "--log-file"]).arg(&log);
+        if let Some(pid_file) = &self.pid_file {
+            command.arg("--pid-file").arg(pid_file);
+        }
+        // A process group of its own: a signal to the terminal's group does not reach the gateway.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).process_group(0);
+        let mut child = command.spawn().map_err(|error| Failure::new(1, format!("cannot start: {error}")))?;
+        let done = wait_until_ready(&mut child, data_dir, &errors, &log);
+        // Whatever the gateway still says there (a panic) is kept; the log is the place for everything else.
+        let _ = std::fs::rename(&errors, data_dir.join("start-error"));
+        done
+    }
+}
+
+/// Waits until the started gateway serves or has ended. *Errors:* its own words and exit code.
+fn wait_until_ready(child: &mut Child, data_dir: &Path, errors: &Path, log: &Path) -> Result<(), Failure> {
+    let step = Duration::from_millis(20);
+    let mut waited = Duration::ZERO;
+    while waited < START_WAIT {
+        if let Ok(Some(status)) = child.try_wait() {
+            let said = std::fs::read_to_string(errors).unwrap_or_default();
+            let said = said.trim().trim_start_matches("dfs: ");
+            let why = if said.is_empty() { format!("it ended with {status}; see {}", log.display()) } else { said.to_owned() };
+            let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1).max(1);
+            return Err(Failure::new(code, why));
+        }
+        if ready(data_dir).is_some_and(|ready| ready.pid == child.id()) {
+            println!("the gateway runs (pid {}), log {}", child.id(), log.display());
+            return Ok(());
+        }
+        pause(step);
+        waited += step;
+    }
+    Err(Failure::new(1, format!("the gateway (pid {}) is still starting; look at {}", child.id(), log.display())))
+}

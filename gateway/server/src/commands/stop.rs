@@ -1,0 +1,62 @@
+//! `dfs stop`: asks the gateway to end, and waits.
+
+use super::{configured, pause, Failure};
+use crate::ready::{is_locked, running_pid};
+use clap::Args;
+use rustix::process::{kill_process, Pid, Signal};
+use std::path::Path;
+use std::time::Duration;
+
+/// Stops the gateway.
+#[derive(Args)]
+pub(super) struct Stop {
+    /// Kill it if it does not end by itself in time. What was acknowledged is in the journal all the same.
+    #[arg(long)]
+    force: bool,
+    /// Seconds to wait.
+    #[arg(long, default_value_t = 60)]
+    timeout: u64,
+}
+
+impl Stop {
+    pub(super) fn run(&self, config_path: &Path) -> Result<(), Failure> {
+        let (_, data_dir) = configured(config_path)?;
+        let Some(pid) = running_pid(&data_dir) else {
+            return Err(Failure::new(3, format!("no gateway runs on {}", data_dir.display())));
+        };
+        let target = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let target = target.ok_or_else(|| Failure::new(1, format!("{pid} is not a process id")))?;
+        send(target, Signal::TERM)?;
+        if ended(&data_dir, Duration::from_secs(self.timeout)) {
+            println!("the gateway (pid {pid}) has stopped");
+            return Ok(());
+        }
+        if !self.force {
+            return Err(Failure::new(1, format!("the gateway (pid {pid}) has not ended after {} s; --force kills it", self.timeout)));
+        }
+        send(target, Signal::KILL)?;
+        if ended(&data_dir, Duration::from_secs(10)) {
+            println!("the gateway (pid {pid}) was killed");
+            return Ok(());
+        }
+        Err(Failure::new(1, format!("the gateway (pid {pid}) does not die")))
+    }
+}
+
+fn send(pid: Pid, signal: Signal) -> Result<(), Failure> {
+    kill_process(pid, signal).map_err(|error| Failure::new(1, format!("cannot signal the gateway: {error}")))
+}
+
+/// Whether the data folder's lock was given up in time.
+fn ended(data_dir: &Path, limit: Duration) -> bool {
+    let step = Duration::from_millis(50);
+    let mut waited = Duration::ZERO;
+    while waited < limit {
+        if !is_locked(data_dir) {
+            return true;
+        }
+        pause(step);
+        waited += step;
+    }
+    false
+}

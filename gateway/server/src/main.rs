@@ -1,0 +1,10 @@
+//! `dfs`: the gateway's server.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    dfs_server::run()
+}

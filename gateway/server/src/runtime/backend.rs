@@ -1,0 +1,145 @@
+//! The running gateway as the control plane sees it.
+
+use super::folder::with_causes;
+use super::{OpenFailure, Runtime};
+use async_trait::async_trait;
+use dfs_api::{ColdStoreConfig, MetadataStoreConfig, Problem, ShareConfig, ShareTierStatus, TierStatus};
+use dfs_control::backend::{Backend, ShareFacts};
+use dfs_cold::KeySpace;
+use dfs_stack::FlushScope;
+use std::time::Duration;
+
+/// How long closing a share may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(30);
+
+fn problem(failure: OpenFailure) -> Problem {
+    match failure.code {
+        2 => Problem::new(400, "invalid", failure.message),
+        5 => Problem::new(422, "unusable", failure.message),
+        _ => Problem::internal(failure.message),
+    }
+}
+
+#[async_trait]
+impl Backend for Runtime {
+    async fn add_metadata_store(&self, config: &MetadataStoreConfig) -> Result<(), Problem> {
+        let store = self.open_metadata(config).await.map_err(problem)?;
+        self.state.write().metadata.insert(config.name.clone(), store);
+        Ok(())
+    }
+
+    async fn remove_metadata_store(&self, name: &str) -> Result<(), Problem> {
+        let store = self.state.write().metadata.remove(name);
+        match store {
+            Some(store) => store.checkpoint().await.map_err(|error| Problem::internal(error.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    async fn metadata_health(&self, name: &str) -> String {
+        let live = self.state.read().metadata.get(name).cloned();
+        match live {
+            None => "not open".to_owned(),
+            Some(store) => store.poisoned().unwrap_or_else(|| "up".to_owned()),
+        }
+    }
+
+    async fn add_cold_store(&self, config: &ColdStoreConfig) -> Result<(), Problem> {
+        let live = self.open_cold(config).await.map_err(problem)?;
+        let space = KeySpace::new(&live.prefix).map_err(|error| Problem::field("prefix", error.to_string()))?;
+        let report = dfs_cold::probe(live.stack.base().as_ref(), &space, self.entropy.as_ref()).await;
+        if !report.is_good() {
+            let why = report.text();
+            return Err(Problem::new(422, "unusable", format!("cold store '{}' cannot be used: {why}", config.name)));
+        }
+        self.state.write().cold.insert(config.name.clone(), live);
+        Ok(())
+    }
+
+    async fn remove_cold_store(&self, name: &str) -> Result<(), Problem> {
+        if let Some(live) = self.state.write().cold.remove(name) {
+            live.stack.close();
+        }
+        Ok(())
+    }
+
+    async fn cold_health(&self, name: &str) -> String {
+        self.state.read().cold.get(name).map_or_else(|| "not connected".to_owned(), super::LiveCold::health)
+    }
+
+    async fn create_share(&self, config: &ShareConfig) -> Result<String, Problem> {
+        let live = self.open_share(config).await.map_err(problem)?;
+        Ok(live.id.to_string())
+    }
+
+    async fn delete_share(&self, name: &str) -> Result<(), Problem> {
+        let live = self.close_share(name, CLOSE_WITHIN).await.ok_or_else(|| Problem::not_found("share", name))?;
+        let metadata = self.state.read().metadata.get(&live.config.metadata).cloned();
+        let metadata = metadata.ok_or_else(|| Problem::not_found("metadata store", &live.config.metadata))?;
+        let deleted = metadata.delete_share(live.id).await;
+        deleted.map_err(|error| Problem::internal(error.to_string()))?;
+        let segments = self.pool.discard(live.id.0);
+        tracing::info!(share = name, segments, "the journal of the deleted share was given back");
+        Ok(())
+    }
+
+    async fn share_facts(&self, name: &str) -> ShareFacts {
+        let Some(live) = self.share(name) else {
+            return ShareFacts { state: "not served".to_owned(), ..ShareFacts::default() };
+        };
+        let metadata = self.state.read().metadata.get(&live.config.metadata).cloned();
+        let usage = match metadata {
+            Some(metadata) => metadata.usage(live.id).await.unwrap_or_default(),
+            None => Default::default(),
+        };
+        ShareFacts {
+            id: live.id.to_string(),
+            state: self.share_state(&live),
+            epoch: live.engine.epoch().0,
+            used_bytes: usage.bytes,
+            inodes: usage.inodes,
+        }
+    }
+
+    async fn tier_status(&self) -> TierStatus {
+        self.tiers()
+    }
+
+    async fn share_tier_status(&self, name: &str) -> Option<ShareTierStatus> {
+        self.share(name).map(|live| self.share_tiers(&live))
+    }
+
+    async fn flush(&self, share: Option<&str>) -> Result<(), Problem> {
+        let shares = match share {
+            None => self.shares(),
+            Some(name) => vec![self.share(name).ok_or_else(|| Problem::not_found("share", name))?],
+        };
+        for live in shares {
+            let flushed = live.engine.stack().flush(FlushScope::All).await;
+            flushed.map_err(|error| Problem::internal(format!("share '{}': {}", live.config.name, with_causes(&error))))?;
+        }
+        Ok(())
+    }
+
+    async fn health(&self) -> (String, usize) {
+        let shares = self.shares();
+        let stopped = shares.iter().any(|live| self.share_state(live).starts_with("read-only"));
+        let cold_down = self.state.read().cold.values().any(|cold| cold.health() != "up");
+        let status = match (stopped, cold_down) {
+            (true, _) => "failed",
+            (false, true) => "degraded",
+            (false, false) => "ok",
+        };
+        (status.to_owned(), shares.len())
+    }
+}
+
+impl Runtime {
+    fn share_state(&self, live: &super::LiveShare) -> String {
+        match live.engine.journal().poisoned() {
+            Some(why) => format!("read-only: {why}"),
+            None if live.config.read_only => "serving (read-only by configuration)".to_owned(),
+            None => "serving".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Opening, exporting and deleting shares.
+
+use super::folder::with_causes;
+use super::{OpenFailure, Runtime};
+use dfs_api::{Compression, Durability, ShareConfig, Squash};
+use dfs_auth::{ClientList, ClientRule, SquashMode};
+use dfs_engine::{DurabilityClass, Engine, EngineDeps, EngineSettings, OpenError};
+use dfs_model::{Entropy, Generation, ShareCeiling, ShareId};
+use dfs_nfs::ShareExport;
+use dfs_stack::StackSettings;
+use dfs_store::{MetadataStore, ShareRecord};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest time until a record of a relaxed share is synced.
+const RELAXED_SYNC_MAX: Duration = Duration::from_millis(100);
+/// Default of `journal.sync_max`.
+const SYNC_MAX: Duration = Duration::from_secs(1);
+/// Memory that one cell with its attributes takes, roughly.
+const CELL_BYTES: u64 = 1024;
+
+/// A share that is served.
+pub(crate) struct LiveShare {
+    pub config: ShareConfig,
+    pub id: ShareId,
+    pub engine: Arc<Engine>,
+}
+
+impl Runtime {
+    /// Opens a share, makes it first where its metadata store does not know it, and exports it.
+    pub async fn open_share(&self, config: &ShareConfig) -> Result<Arc<LiveShare>, OpenFailure> {
+        let (metadata, cold) = {
+            let state = self.state.read();
+            let metadata = state.metadata.get(&config.metadata).cloned();
+            (metadata, state.cold.get(&config.cold).cloned())
+        };
+        let missing = |what: &str, name: &str| OpenFailure::new(2, format!("share '{}' refers to {what} '{name}', which does not exist", config.name));
+        let metadata = metadata.ok_or_else(|| missing("metadata store", &config.metadata))?;
+        let cold = cold.ok_or_else(|| missing("cold store", &config.cold))?;
+        client_list(config)?;
+        let record = self.record(config, metadata.as_ref()).await?;
+        let deps = EngineDeps {
+            store: metadata,
+            pool: self.pool.clone(),
+            pressure: self.pressure.clone(),
+            cache: self.cache.clone(),
+            cold: cold.stack.store(),
+            health: Some(cold.stack.health()),
+            policy: self.policy.clone(),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            sync_max: self.sync_max(config.durability),
+            stack: self.stack_settings(config, &record, cold.prefix),
+            mutations: dfs_log::Mutations::none(),
+        };
+        let opened = Engine::open(record.share, self.engine_settings(config), deps).await;
+        let engine = opened.map_err(|error| open_failure(&config.name, &error))?;
+        let live = Arc::new(LiveShare { config: config.clone(), id: record.share, engine });
+        self.state.write().shares.insert(config.name.clone(), live.clone());
+        self.export();
+        if config.durability == Durability::Relaxed {
+            tracing::warn!(share = %config.name, "durability class relaxed: COMMIT claims more than is on disk");
+        }
+        Ok(live)
+    }
+
+    /// The share's record in its metadata store, made when it is new.
+    async fn record(&self, config: &ShareConfig, store: &dyn MetadataStore) -> Result<ShareRecord, OpenFailure> {
+        let failed = |error: dfs_store::StoreError| OpenFailure::new(6, format!("share '{}': {}", config.name, with_causes(&error)));
+        let known = store.shares().await.map_err(failed)?;
+        if let Some(record) = known.into_iter().find(|record| record.name == config.name) {
+            return Ok(record);
+        }
+        let record = new_record(config, self.entropy.as_ref(), self.clock.wall());
+        let made = store.create_share(record.clone(), config.root_mode, config.root_uid, config.root_gid).await;
+        made.map_err(failed)?;
+        Ok(record)
+    }
+
+    fn sync_max(&self, class: Durability) -> Duration {
+        let configured = self.config.journal.sync_max.map_or(SYNC_MAX, |limit| limit.0);
+        match class {
+            Durability::Relaxed => configured.min(RELAXED_SYNC_MAX),
+            Durability::Local | Durability::Remote => configured,
+        }
+    }
+
+    fn engine_settings(&self, config: &ShareConfig) -> EngineSettings {
+        EngineSettings {
+            class: if config.durability == Durability::Relaxed { DurabilityClass::Relaxed } else { DurabilityClass::Local },
+            capacity: config.capacity,
+            label: config.name.clone(),
+            read_only: config.read_only,
+            cells: usize::try_from(self.split.metadata / 4 / CELL_BYTES).unwrap_or(usize::MAX),
+            smb_state_binds_nfs: true,
+        }
+    }
+
+    fn stack_settings(&self, config: &ShareConfig, record: &ShareRecord, prefix: String) -> StackSettings {
+        let defaults = StackSettings::default();
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        StackSettings {
+            block_size: record.block_size,
+            compression: match config.compression {
+                Compression::None => dfs_model::Compression::None,
+                Compression::Lz4 => dfs_model::Compression::Lz4,
+                Compression::Zstd => dfs_model::Compression::Zstd,
+            },
+            pack_size: self.config.pack.size.map_or(defaults.pack_size, |size| size.0),
+            flush_after: self.config.flush.after.map_or(defaults.flush_after, |limit| limit.0),
+            uploads_max: self.config.pack.uploads.unwrap_or(defaults.uploads_max),
+            pack_memory: self.split.packs,
+            read_ahead_memory: self.split.read_ahead,
+            pack_delete_after: self.config.pack.delete_after.map_or(defaults.pack_delete_after, |limit| limit.0),
+            prefix,
+            host,
+            ..defaults
+        }
+    }
+
+    /// Tells the NFS server which shares there are.
+    pub fn export(&self) {
+        let shares = self.shares();
+        let exports = shares.iter().filter_map(|live| {
+            let clients = client_list(&live.config).ok()?;
+            Some(ShareExport {
+                id: live.id,
+                name: live.config.name.clone(),
+                vfs: live.engine.clone(),
+                clients,
+                squash: squash(&live.config),
+                ceiling: if live.config.read_only { ShareCeiling::ReadOnly } else { ShareCeiling::ReadWrite },
+                secure: self.config.nfs.require_privileged_port,
+                fsid: live.engine.record().fsid,
+            })
+        });
+        self.exports.set(exports.collect());
+    }
+
+    /// Stops serving a share; what was acknowledged stays in its journal.
+    pub async fn close_share(&self, name: &str, deadline: Duration) -> Option<Arc<LiveShare>> {
+        let live = self.state.write().shares.remove(name)?;
+        self.export();
+        if let Err(error) = live.engine.shutdown(deadline).await {
+            tracing::error!(share = name, %error, "the share did not close in order");
+        }
+        Some(live)
+    }
+}
+
+fn new_record(config: &ShareConfig, entropy: &dyn Entropy, now: dfs_model::Timestamp) -> ShareRecord {
+    let share = ShareId(entropy.random_u128());
+    ShareRecord {
+        share,
+        name: config.name.clone(),
+        incarnation: Generation(1),
+        fsid: (share.0 as u64) | 1,
+        handle_key: entropy.random_u128().to_le_bytes(),
+        fold_version: dfs_model::Name::FOLD_VERSION,
+        block_size: config.block_size,
+        created: now,
+        epoch: Default::default(),
+        settings: Vec::new(),
+    }
+}
+
+fn open_failure(name: &str, error: &OpenError) -> OpenFailure {
+    OpenFailure::new(6, format!("share '{name}' cannot be opened, no data was touched: {}", with_causes(error)))
+}
+
+/// The rules of who may mount, with host names resolved now.
+fn client_list(config: &ShareConfig) -> Result<ClientList, OpenFailure> {
+    let mut rules = Vec::new();
+    for text in &config.clients {
+        let rule: ClientRule = text.parse().map_err(|error| OpenFailure::new(2, format!("clients: {error}")))?;
+        rules.push(rule);
+    }
+    let list = ClientList::new(rules);
+    let hosts: Vec<(String, Vec<std::net::IpAddr>)> = list
+        .host_names()
+        .map(|host| (host.to_owned(), std::net::ToSocketAddrs::to_socket_addrs(&(host, 0)).map(|found| found.map(|at| at.ip()).collect()).unwrap_or_default()))
+        .collect();
+    for (host, found) in &hosts {
+        if found.is_empty() {
+            tracing::warn!(share = %config.name, host, "this client's name cannot be resolved; it may not mount");
+        }
+    }
+    Ok(list.with_hosts(hosts))
+}
+
+fn squash(config: &ShareConfig) -> dfs_auth::Squash {
+    dfs_auth::Squash {
+        mode: match config.squash {
+            Squash::None => SquashMode::None,
+            Squash::RootToGuest => SquashMode::RootToGuest,
+            Squash::RootToAdmin => SquashMode::RootToAdmin,
+            Squash::AllToGuest => SquashMode::AllToGuest,
+            Squash::AllToAdmin => SquashMode::AllToAdmin,
+        },
+        anon_uid: config.anon_uid,
+        anon_gid: config.anon_gid,
+    }
+}

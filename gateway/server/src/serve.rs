@@ -1,0 +1,154 @@
+//! `dfs start --foreground`: opens everything, listens, waits for a signal, ends in the reverse order.
+
+use crate::commands::{Failure, VERSION};
+use crate::config::Config;
+use crate::listeners::{Listeners, Serving};
+use crate::ready;
+use crate::runtime::{Folder, OpenFailure, Runtime};
+use dfs_control::{ControlDatabase, ControlPlane, PlaneOptions};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{signal, SignalKind};
+use tokio::sync::watch;
+
+/// Key of the access tokens.
+pub(crate) const TOKEN_KEY_FILE: &str = "token.key";
+/// Bytes of that key.
+pub(crate) const TOKEN_KEY_BYTES: usize = 32;
+/// The control plane's database.
+pub(crate) const CONTROL_FILE: &str = "control.redb";
+/// How long requests under way may take to end at a stop, by default.
+const SHUTDOWN_WITHIN: Duration = Duration::from_secs(30);
+/// How often the gauges that are read, not counted, are set.
+const GAUGES_EVERY: Duration = Duration::from_secs(5);
+
+impl From<OpenFailure> for Failure {
+    fn from(failure: OpenFailure) -> Self {
+        Failure::new(failure.code, failure.message)
+    }
+}
+
+/// Runs until a signal. *Errors:* a sentence and an exit code; what was opened is closed again.
+pub(crate) fn run(config: Config, data_dir: &Path, pid_file: Option<&Path>) -> Result<(), Failure> {
+    let folder = Folder::lock(data_dir)?;
+    ready::announce_start(data_dir)?;
+    if let Some(path) = pid_file {
+        std::fs::write(path, std::process::id().to_string())
+            .map_err(|error| Failure::new(5, format!("cannot write {}: {error}", path.display())))?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(1, format!("cannot start threads: {error}")))?;
+    let done = runtime.block_on(serve(config, data_dir, &folder));
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    ready::withdraw(data_dir);
+    if let Some(path) = pid_file {
+        // The lock, not this file, says whether the gateway runs.
+        let _ = std::fs::remove_file(path);
+    }
+    if let Err(failure) = &done {
+        tracing::error!(code = failure.code, "{}", failure.message);
+    }
+    done
+}
+
+async fn serve(config: Config, data_dir: &Path, folder: &Folder) -> Result<(), Failure> {
+    let prometheus = start_metrics()?;
+    let listeners = Listeners::bind(&config).await?;
+    let addresses = listeners.addresses().map_err(|error| Failure::new(1, error.to_string()))?;
+    let database = ControlDatabase::open(&data_dir.join(CONTROL_FILE)).map_err(|error| Failure::new(6, error.to_string()))?;
+    let database = Arc::new(database);
+    let key = token_key(data_dir)?;
+    let within = config.shutdown_timeout.map_or(SHUTDOWN_WITHIN, |limit| limit.0);
+    let gateway = folder.open(config, data_dir).await?;
+    if let Err(failure) = open_configured(&gateway, &database).await {
+        gateway.shutdown(within).await;
+        return Err(failure);
+    }
+    let plane = control_plane(&gateway, database, key)?;
+    let (stop, stopping) = watch::channel(false);
+    let serving = listeners.serve(&gateway, plane, prometheus, &stopping).await;
+    let Serving { nfs, mut tasks } = serving.map_err(|error| Failure::new(1, format!("cannot serve: {error}")))?;
+    tasks.push(tokio::spawn(set_gauges(gateway.clone())));
+    ready::announce_ready(data_dir, &addresses)?;
+    tracing::info!(version = VERSION, nfs = %addresses.nfs, control = %addresses.control, "the gateway serves");
+    wait_for_signal().await?;
+    tracing::info!(seconds = within.as_secs(), "stopping: no new connections, requests under way end");
+    let report = nfs.drain(within).await;
+    if report.requests_running > 0 {
+        tracing::warn!(requests = report.requests_running, "requests still run at the stop's deadline");
+    }
+    stop.send_replace(true);
+    gateway.shutdown(within).await;
+    for task in tasks {
+        task.abort();
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn start_metrics() -> Result<PrometheusHandle, Failure> {
+    let recorder = PrometheusBuilder::new().install_recorder();
+    recorder.map_err(|error| Failure::new(1, format!("metrics: {error}")))
+}
+
+/// Opens stores and shares that the control plane knows.
+async fn open_configured(gateway: &Arc<Runtime>, database: &ControlDatabase) -> Result<(), Failure> {
+    let broken = |error: dfs_control::DatabaseError| Failure::new(6, error.to_string());
+    for config in database.metadata_stores().map_err(broken)? {
+        let store = gateway.open_metadata(&config).await?;
+        gateway.state.write().metadata.insert(config.name.clone(), store);
+    }
+    for config in database.cold_stores().map_err(broken)? {
+        let cold = gateway.open_cold(&config).await?;
+        gateway.state.write().cold.insert(config.name.clone(), cold);
+    }
+    for config in database.shares().map_err(broken)? {
+        gateway.open_share(&config).await?;
+    }
+    Ok(())
+}
+
+/// The key of the access tokens. *Errors:* exit code 5: a key that is missing or cut short would sign tokens that others
+/// could make.
+fn token_key(data_dir: &Path) -> Result<Vec<u8>, Failure> {
+    let path = data_dir.join(TOKEN_KEY_FILE);
+    let key = std::fs::read(&path)
+        .map_err(|error| Failure::new(5, format!("cannot read {}: {error}; `dfs init` makes it", path.display())))?;
+    if key.len() < TOKEN_KEY_BYTES {
+        let message = format!("{} has {} bytes instead of {TOKEN_KEY_BYTES}: remove it and run `dfs init --force`", path.display(), key.len());
+        return Err(Failure::new(5, message));
+    }
+    Ok(key)
+}
+
+fn control_plane(gateway: &Arc<Runtime>, database: Arc<ControlDatabase>, token_key: Vec<u8>) -> Result<Arc<ControlPlane>, Failure> {
+    let options = PlaneOptions {
+        database,
+        backend: gateway.clone(),
+        clock: gateway.clock.clone(),
+        entropy: gateway.entropy.clone(),
+        token_key,
+        version: VERSION,
+    };
+    ControlPlane::new(options).map_err(|error| Failure::new(1, error.to_string()))
+}
+
+async fn set_gauges(gateway: Arc<Runtime>) {
+    loop {
+        gateway.export_gauges();
+        tokio::time::sleep(GAUGES_EVERY).await;
+    }
+}
+
+async fn wait_for_signal() -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new(1, format!("cannot wait for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! Names, inodes, extents and packs: the operation-level metadata store.
+//!
+//! One trait, [`MetadataStore`]; every operation is one atomic transaction that tests permissions, changes rows and says
+//! what it found before and after. Implementations: [`MemoryStore`] (tests, ephemeral shares) and [`EmbeddedStore`] (redb
+//! behind a name log). One conformance suite ([`conformance`]) runs over all of them.
+//!
+//! ```text
+//!   MetadataStore ── shell ── ops (pure: view in, batch and reply out)
+//!                      └───── Backend: memory │ embedded = name log → memtables → redb checkpoint
+//! ```
+//! What a crash leaves behind: a prefix of the operations applied, every one of them whole; nothing that
+//! [`MetadataStore::durable`] confirmed is missing.
+
+#![forbid(unsafe_code)]
+
+pub mod api;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+pub mod embedded;
+mod error;
+mod key;
+mod kv;
+mod memory;
+pub mod metrics;
+mod ops;
+mod rows;
+mod shell;
+mod wire;
+
+pub use api::*;
+pub use embedded::{EmbeddedConfig, EmbeddedStore, StoreStats};
+pub use error::{Retry, StoreError, StoreResult};
+pub use memory::MemoryStore;
+pub use ops::REPLAY_AGE_MAX;

@@ -1,0 +1,38 @@
+//! The operations: pure functions over a view that collect a batch and make the reply.
+//!
+//! Each reads what it needs through a [`Tx`], tests permissions and rules, puts rows into the transaction's batch and
+//! answers. The caller applies the batch whole or not at all, so an operation that fails half-way has changed nothing.
+//! Operations may be run again from the start (their effects are only in the `Tx`), never interleaved.
+
+mod acl;
+mod attrs;
+mod create;
+mod link;
+mod packs;
+mod place;
+mod read;
+mod remove;
+mod rename;
+mod replay;
+mod share;
+mod tx;
+
+pub use attrs::set_attr;
+pub use create::create;
+pub use link::link;
+pub use packs::{pack, pack_begin, packs, packs_bury, packs_forget};
+pub use place::place;
+pub use read::{
+    extents, inode, inodes, last_cookie, lookup, lookup_fold, names_of, orphans, read_dir, state_list, usage,
+};
+pub use remove::{reap, remove};
+pub use rename::rename;
+pub use replay::{REPLAY_AGE_MAX, prune_replays, replayed};
+pub use share::{
+    begin_epoch, create_share, delete_some, doom_share, doomed_shares, read_share, read_shares, set_settings,
+    state_put, write_ends,
+};
+pub use tx::Tx;
+
+#[cfg(test)]
+mod tests;

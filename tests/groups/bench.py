@@ -1,0 +1,237 @@
+"""bench: the product's figures, each beside the machine's own limit, measured in the same minute.
+
+A row prints the limit, the product, the limit again, their ratio and the processor seconds of both sides. A row whose two
+limits differ by more than 15 % is measured again, three times at most, and is then invalid: a failure. Without `--gate` a
+missed bar is told but fails nothing; a missing or invalid row always fails.
+
+Limits: E = an echo of the same calls in the load generator's own process. F = median of {pwrite 4 KiB, fdatasync} on a
+pre-zeroed file in the data folder. G = 16 times the rate of {pwrite 64 KiB, fdatasync} there. T = bytes a second of the
+echo with replies as large as a read.
+"""
+
+import concurrent.futures
+import http.client
+import os
+import pathlib
+import time
+
+import cargo
+import common
+import gateway
+import s3
+from common import CI, Failed, check
+
+SECONDS = 2 if CI else 5
+TOLERANCE = 0.15
+TRIES = 3
+BUDGET = 256 << 20
+WRITE_BYTES = (1 if CI else 4) << 30
+FILES = 100_000 if CI else 1_000_000
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def cpu(server):
+    """The processor seconds that the gateway has used."""
+    fields = pathlib.Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+class Bench:
+    """One gateway and the load generator in front of it."""
+
+    def __init__(self, group, server):
+        self.group, self.server, self.lab = group, server, cargo.binary("dfs-lab")
+
+    def load(self, work, timeout=900, **settings):
+        """Runs one load; returns its figures and the processor seconds of both sides."""
+        export = settings.pop("export", "/bench")
+        flags = {"server": f"127.0.0.1:{self.server.nfs_port}", "export": export, "seconds": SECONDS, **settings}
+        line = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
+        before = cpu(self.server) if not work.startswith("limit") else 0.0
+        _, output = common.run([self.lab, "load", work, *line], timeout)
+        figures = {name: float(value) for name, value in (pair.split("=") for pair in output.split())}
+        figures["cpu_server"] = cpu(self.server) - before if not work.startswith("limit") else 0.0
+        return figures
+
+    def echo(self, connections, depth, size=88):
+        return self.load("limit-echo", connections=connections, depth=depth, size=size)
+
+    def disk(self, size):
+        return self.load("limit-disk", folder=self.server.data, size=size)
+
+    def row(self, name, unit, bar, limit, product):
+        """Measures limit, product, limit, and judges; each function returns (figure, processor seconds)."""
+        with self.group.case(name) as note:
+            for attempt in range(TRIES):
+                (first, _), (value, seconds), (second, _) = limit(), product(), limit()
+                apart = abs(first - second) / max(first, second)
+                if apart <= TOLERANCE:
+                    break
+            ratio = value / ((first + second) / 2)
+            text = (f"limit {first:.4g}, product {value:.4g}, limit {second:.4g} {unit}; ratio {ratio:.3f} (bar {bar}); "
+                    f"CPU {seconds}")
+            note.append(text)
+            check(apart <= TOLERANCE, f"invalid after {TRIES} tries, the limits differ by {apart:.0%}: {text}")
+            self.judge(ratio >= bar, text, note)
+
+    def judge(self, held, text, note):
+        if not held:
+            note.append("BAR MISSED")
+            check(not self.group.options.gate, f"bar missed: {text}")
+
+
+def seconds_of(figures):
+    return f"server {figures['cpu_server']:.2f} s, load {figures['cpu']:.2f} s"
+
+
+def rates(figures, key="rate", scale=1.0):
+    return figures[key] * scale, seconds_of(figures)
+
+
+def hot_rows(bench):
+    bench.load("write", count=256 << 20, size=1 << 20, depth=4, file="hot")
+    bench.load("read", depth=4, size=1 << 20, file="hot-0", seconds=1)
+    bench.row("hot sequential read, 4 connections of 4 deep, 1 MiB", "MB/s", 0.5,
+              lambda: rates(bench.echo(4, 4, 1 << 20), "bytes_rate", 1e-6),
+              lambda: rates(bench.load("read", connections=4, depth=4, size=1 << 20, file="hot-0"), "bytes_rate", 1e-6))
+    bench.row("GETATTR, 8 connections of 16 deep", "calls/s", 0.4,
+              lambda: rates(bench.echo(8, 16)),
+              lambda: rates(bench.load("getattr", connections=8, depth=16, file="hot-0")))
+
+
+def durable_rows(bench):
+    def single():
+        disk, echo = bench.disk(4096), bench.echo(1, 1)
+        return 1e6 / (disk["p50_us"] + 2 * echo["p50_us"]), ""
+
+    def parallel():
+        return 16 * bench.disk(65_536)["rate"], ""
+
+    bench.row("durable write of 4 KiB and commit, single", "writes/s", 0.7, single, lambda: rates(bench.load("durable")))
+    bench.row("durable write of 4 KiB and commit, 8 connections of 16 deep", "writes/s", 0.4, parallel,
+              lambda: rates(bench.load("durable", connections=8, depth=16)))
+    bench.row("create, write 4 KiB, commit, 8 connections of 8 deep", "files/s", 0.25, parallel,
+              lambda: rates(bench.load("create", connections=8, depth=8, count=8000)))
+
+
+def get_rate(bucket, size, seconds):
+    """Bytes a second of 16 connections that GET objects of one size, through whatever the bucket's port leads to."""
+    keys = []
+    direct = os.urandom(size)
+    for number in range(16):
+        keys.append(f"limit/{size}/{number}")
+        bucket.put(keys[-1], direct)
+    until = time.monotonic() + seconds
+
+    def one(key):
+        got, connection = 0, http.client.HTTPConnection("127.0.0.1", bucket.port, timeout=60)
+        path = f"/{bucket.name}/{key}"
+        while time.monotonic() < until:
+            connection.request("GET", path, headers=bucket.sign("GET", path, "", b""))
+            got += len(connection.getresponse().read())
+        connection.close()
+        return got
+
+    began = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        total = sum(pool.map(one, keys))
+    return total / (time.monotonic() - began)
+
+
+def cold_row(group):
+    with s3.store() as store, gateway.running("cold", {"flush": {"after": "1s"}, "memory": {"budget": BUDGET}}) as server:
+        bucket = store.bucket("cold")
+        with s3.proxy(store.port) as proxy:
+            bench = Bench(group, server)
+            server.share("bench", gateway.s3_store(bucket, proxy.port), compression="none")
+            behind = s3.Bucket(proxy.port, bucket.name)
+            bench.load("write", count=512 << 20, size=1 << 20, depth=8, file="cold")
+            server.flush("bench")
+            proxy.tell("latency 20")
+
+            def limit():
+                return max(get_rate(behind, size, SECONDS) for size in (256 << 10, 1 << 20, 4 << 20)) / 1e6, ""
+
+            def product():
+                check(server.stop() == 0, "no clean stop")
+                server.forget_local()
+                server.start()
+                took = time.monotonic()
+                figures = bench.load("read", depth=4, size=1 << 20, file="cold-0", seconds=SECONDS)
+                check(time.monotonic() - took < 60, "far too slow")
+                # a second pass over the file would be warm: only the first may count
+                check(figures["operations"] <= 512, "the cold file was read to its end and over: it is too small")
+                return rates(figures, "bytes_rate", 1e-6)
+
+            bench.row("cold sequential read, one file, depth 4, 20 ms away", "MB/s", 0.6, limit, product)
+
+
+def packing_row(group):
+    with s3.store() as store, group.case("10,000 files of 4 KiB flush in at most 20 PUTs") as note:
+        bucket = store.bucket("packs")
+        with s3.proxy(store.port) as proxy, gateway.running("packs", {"flush": {"after": "1h"}}) as server:
+            bench = Bench(group, server)
+            server.share("bench", gateway.s3_store(bucket, proxy.port))
+            before = proxy.stats()["puts"]
+            bench.load("files", connections=4, depth=8, count=10_000, file="small")
+            server.flush("bench")
+            puts = proxy.stats()["puts"] - before
+            note.append(f"{puts} PUTs")
+            bench.judge(puts <= 20, note[0], note)
+
+
+def memory_row(group):
+    settings = {"memory": {"budget": BUDGET}, "flush": {"after": "1s"}}
+    with gateway.running("memory", settings) as server, group.case(f"memory under a write of {WRITE_BYTES >> 30} GiB") as note:
+        bench = Bench(group, server)
+        server.share("bench")
+        most = 0
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(bench.load, "write", count=WRITE_BYTES, size=1 << 20, connections=2, depth=8, file="large")
+            while not writing.done():
+                most = max(most, server.rss())
+                time.sleep(0.1)
+        figures = writing.result()
+        allowed = BUDGET + (150 << 20)
+        note.append(f"{figures['bytes_rate'] / 1e6:.0f} MB/s; {most >> 20} MiB of {allowed >> 20} MiB; CPU {seconds_of(figures)}")
+        bench.judge(most <= allowed, note[-1], note)
+
+
+def many_files_row(group):
+    with gateway.running("many") as server, group.case(f"{FILES} files: memory, look-ups, restart") as note:
+        bench = Bench(group, server)
+        server.share("bench", durability="relaxed")
+        made = bench.load("files", connections=4, depth=16, count=FILES, file="many", size=1, timeout=3600)
+        memory = server.rss()
+        server.kill()
+        drop_caches()
+        began = time.monotonic()
+        server.start(300)
+        restart = time.monotonic() - began
+        found = bench.load("lookup", connections=4, depth=4, count=FILES, file="many", timeout=3600)
+        check(found["operations"] == FILES, f"{found['operations']:.0f} of {FILES} found")
+        note.append(f"made {made['rate']:.0f}/s; {memory >> 20} MiB; restart after kill -9 {restart:.1f} s; look-ups "
+                    f"{found['rate']:.0f}/s, p99 {found['p99_us']:.0f} us; CPU {seconds_of(found)}")
+
+
+def drop_caches():
+    if os.geteuid() == 0:
+        common.run(["sync"], 120)
+        pathlib.Path("/proc/sys/vm/drop_caches").write_text("3\n")
+
+
+def run(group):
+    rows = {"hot": hot_rows, "durable": durable_rows}
+    only = group.options.only
+    wanted = [row for name, row in rows.items() if only in name]
+    if wanted:
+        with gateway.running("bench", {"memory": {"budget": 1 << 30}, "flush": {"after": "1h"}}) as server:
+            server.share("bench")
+            for row in wanted:
+                row(Bench(group, server))
+    for name, row in {"cold": cold_row, "packing": packing_row, "memory": memory_row, "many": many_files_row}.items():
+        if only in name:
+            try:
+                row(group)
+            except Failed as why:
+                group.failed(name, why)

@@ -1,0 +1,135 @@
+"""Building and running the workspace's Rust code, and honest counts of its tests."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+
+from common import CI, ROOT, Failed, check, run, say, tail
+
+# Which Rust tests belong to which group, as nextest filter sets; the one place to look.
+FILTERS = {
+    "unit": "not (package(dfs-tests) or package(dfs-lab))",
+    "model": "package(dfs-tests) and test(/^model::/)",
+    "crash": "package(dfs-tests) and test(/^(sim|crash)::/)",
+    "tidy": "package(dfs-lab)",
+}
+
+# The same for plain `cargo test`, where nextest is not installed: package arguments and a name filter.
+PLAIN = {
+    "unit": (["--workspace", "--exclude", "dfs-tests", "--exclude", "dfs-lab"], []),
+    "model": (["-p", "dfs-tests"], ["model::"]),
+    "crash": (["-p", "dfs-tests"], ["sim::", "crash::"]),
+    "tidy": (["-p", "dfs-lab"], []),
+}
+
+
+def target_dir():
+    """Where cargo builds: CARGO_TARGET_DIR, else the cache in CI, else ./target."""
+    chosen = os.environ.get("CARGO_TARGET_DIR")
+    if chosen:
+        return pathlib.Path(chosen)
+    return pathlib.Path.home() / ".cache" / "dfs-target" if CI else ROOT / "target"
+
+
+def environment():
+    return {"CARGO_TARGET_DIR": str(target_dir()), "CARGO_TERM_COLOR": "never", "NO_COLOR": "1", "RUST_BACKTRACE": "0"}
+
+
+def cargo(*arguments, timeout=3600, good=(0,), env=None):
+    """Runs cargo with the project's target folder and returns (status, output)."""
+    check(shutil.which("cargo"), "cargo is not installed: see https://rustup.rs, Rust 1.95 or newer")
+    return run(["cargo", *arguments], timeout, good, env={**environment(), **(env or {})})
+
+
+_BUILT = set()
+
+
+def binary(package, name=None):
+    """The path of a program of the workspace, built once in a run by the profile that everything here uses."""
+    if package not in _BUILT:
+        say(f"  ...   building {package}")
+        cargo("build", "--profile", "gate", "-p", package, "--bins")
+        _BUILT.add(package)
+    path = target_dir() / "gate" / (name or package)
+    check(path.exists(), f"{package} built, but {path} is not there")
+    return path
+
+
+def tests(group, key, env=None, timeout=3600):
+    """Runs the Rust tests of a key of FILTERS and adds their counts to the group."""
+    if shutil.which("cargo-nextest"):
+        run_nextest(group, key, env, timeout)
+    else:
+        run_plain(group, key, env, timeout)
+
+
+def run_nextest(group, key, env, timeout):
+    select = ["--cargo-profile", "gate", "--workspace", "-E", FILTERS[key]]
+    if key == "tidy":
+        select = ["--cargo-profile", "gate", "-p", "dfs-lab", "-E", FILTERS[key]]
+    status, output = cargo(
+        "nextest", "run", *select, "--no-fail-fast", "--no-tests=fail", "--status-level=fail",
+        "--final-status-level=slow", "--hide-progress-bar", timeout=timeout, good=None, env=env,
+    )
+    summary = re.search(r"Summary \[[^\]]*\]\s+(\d+)(?:/\d+)? tests? run: (.*)", output)
+    if not summary:
+        group.failed(key, f"cargo nextest ended with {status} and no summary:\n{tail(output)}")
+        return
+    ran = int(summary[1])
+    passed = int((re.search(r"(\d+) passed", summary[2]) or [0, 0])[1])
+    if passed:
+        group.passed(f"{key} tests", f"{passed} passed", passed)
+    if ran != passed or status != 0:
+        group.failed(f"{key} tests", f"{ran - passed} of {ran} failed:\n{tail(output, 120)}", max(1, ran - passed))
+    for name, reason in ignored(select, env):
+        group.skipped(name, reason)
+
+
+def ignored(select, env):
+    """The tests of the selection that carry #[ignore], each with the reason in its source."""
+    _, output = cargo("nextest", "list", *select, "--message-format", "json", env=env)
+    found = json.loads(output[output.index('{"'):].splitlines()[0])
+    names = []
+    for suite in found["rust-suites"].values():
+        for name, case in suite.get("testcases", {}).items():
+            status = case["filter-match"]
+            if case["ignored"] and (status["status"] == "matches" or status.get("reason") == "ignored"):
+                names.append((f"{suite['package-name']} {name}", ignore_reason(suite["cwd"], name)))
+    return names
+
+
+def ignore_reason(folder, test):
+    function = test.rsplit("::", 1)[-1]
+    pattern = re.compile(r'#\[ignore(?:\s*=\s*"([^"]*)")?\](?:\s*#\[[^\]]*\])*\s*(?:async\s+)?fn\s+' + re.escape(function))
+    for source in pathlib.Path(folder).rglob("*.rs"):
+        match = pattern.search(source.read_text("utf-8", "replace"))
+        if match:
+            return match[1] or "no reason given"
+    return "no reason found"
+
+
+def run_plain(group, key, env, timeout):
+    packages, names = PLAIN[key]
+    for name in names or [None]:
+        filters = [name] if name else []
+        status, output = cargo("test", "--profile", "gate", *packages, "--no-fail-fast", "--lib", "--bins", "--tests",
+                               *filters, timeout=timeout, good=None, env=env)
+        results = re.findall(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", output, re.M)
+        passed, failed, skipped = (sum(int(row[column]) for row in results) for column in range(3))
+        if passed:
+            group.passed(f"{key} tests", f"{passed} passed", passed)
+        if status != 0 or failed or (not passed and not names):
+            group.failed(f"{key} tests", f"cargo test ended with {status}:\n{tail(output, 120)}", max(1, failed))
+        for line in re.findall(r"^test (\S+) \.\.\. ignored(?:, (.*))?$", output, re.M)[:skipped]:
+            group.skipped(line[0], line[1] or "no reason given")
+
+
+def metadata():
+    """What `cargo metadata` says of the workspace and its dependencies."""
+    _, output = cargo("metadata", "--format-version", "1", "--locked", good=None)
+    start = output.find('{"packages"')
+    if start < 0:
+        raise Failed(f"cargo metadata failed:\n{tail(output)}")
+    return json.loads(output[start:].splitlines()[0])

@@ -1,0 +1,175 @@
+//! Is the state after a crash one that the class allows?
+
+use super::SYNC_SLACK;
+use super::ledger::{FileNumber, Ledger, NameVersion};
+use crate::sim::World;
+use dfs_engine::DurabilityClass;
+use dfs_model::{AttrMask, Attrs, Cookie, InodeId, InodeKind, Target};
+use dfs_vfs::{AccessRule, DirVerifier, Read, ReadDir, Vfs};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+/// What ended the life before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    PowerCut,
+    ProcessDeath,
+}
+
+/// A file as it is found.
+pub struct Found {
+    pub attrs: Attrs,
+    pub bytes: Vec<u8>,
+}
+
+/// Reads the whole share.
+pub async fn dump(world: &World) -> Result<BTreeMap<String, Found>, String> {
+    let mut found = BTreeMap::new();
+    let mut todo = vec![(String::new(), world.engine().root())];
+    while let Some((path, dir)) = todo.pop() {
+        for (name, attrs) in list(world, dir).await? {
+            let path = if path.is_empty() { name } else { format!("{path}/{name}") };
+            if attrs.kind == InodeKind::Directory {
+                todo.push((path.clone(), attrs.inode));
+            }
+            let bytes = match attrs.kind {
+                InodeKind::File => read(world, &attrs).await.map_err(|why| format!("{path}: {why}"))?,
+                _ => Vec::new(),
+            };
+            found.insert(path, Found { attrs, bytes });
+        }
+    }
+    Ok(found)
+}
+
+async fn list(world: &World, dir: InodeId) -> Result<Vec<(String, Attrs)>, String> {
+    let request = ReadDir {
+        dir: Target::Inode(dir),
+        cookie: Cookie::START,
+        verifier: DirVerifier(0),
+        want: Some(AttrMask::BASIC),
+        handles: false,
+        real_only: true,
+        bytes_max: usize::MAX,
+        entries_max: usize::MAX,
+        cost: &|_| 1,
+        pattern: None,
+    };
+    let page = world.engine().read_dir(&world.root_context(), request).await.map_err(|failed| format!("listing: {}", failed.error))?;
+    let mut entries = Vec::new();
+    for entry in page.entries {
+        let name = String::from_utf8_lossy(&entry.name).into_owned();
+        let attrs = entry.attrs.ok_or("no attributes")?.map_err(|error| format!("{name}: {error}"))?;
+        entries.push((name, attrs));
+    }
+    Ok(entries)
+}
+
+/// All bytes of a file.
+pub async fn read(world: &World, attrs: &Attrs) -> Result<Vec<u8>, String> {
+    let request =
+        Read { target: Target::Inode(attrs.inode), offset: 0, len: attrs.size as u32 + 1, rule: AccessRule::Stateless };
+    let reply = world.engine().read(&world.root_context(), request).await.map_err(|failed| format!("read: {}", failed.error))?;
+    if !reply.eof {
+        return Err("no end of file".to_owned());
+    }
+    Ok(reply.data.concat())
+}
+
+/// Finds the versions that the share is at; an error says why none is allowed.
+pub fn allowed(
+    ledger: &Ledger,
+    found: &BTreeMap<String, Found>,
+    class: DurabilityClass,
+    end: End,
+    now: Duration,
+) -> Result<(usize, BTreeMap<FileNumber, usize>), String> {
+    let first = least_names(ledger, class, end, now);
+    let mut reasons = Vec::new();
+    for at in (first..ledger.names.len()).rev() {
+        match matches_names(&ledger.names[at], found).and_then(|()| files(ledger, at, found, class, end, now)) {
+            Ok(data) => return Ok((at, data)),
+            Err(why) => reasons.push(format!("  names {at}: {why}")),
+        }
+    }
+    let last = ledger.names.len() - 1;
+    Err(format!("no allowed state after {end:?} (names {first} to {last}):\n{}", reasons.join("\n")))
+}
+
+fn old_enough(answered: Option<Duration>, now: Duration) -> bool {
+    answered.is_some_and(|at| at + SYNC_SLACK < now)
+}
+
+fn least_names(ledger: &Ledger, class: DurabilityClass, end: End, now: Duration) -> usize {
+    let answered = ledger.names.iter().rposition(|version| version.answered.is_some()).unwrap_or(0);
+    match (end, class) {
+        (End::ProcessDeath, _) => answered,
+        (End::PowerCut, DurabilityClass::Local) => answered.max(ledger.stable),
+        (End::PowerCut, DurabilityClass::Relaxed) => {
+            ledger.names.iter().rposition(|version| old_enough(version.answered, now)).unwrap_or(0)
+        }
+    }
+}
+
+fn matches_names(version: &NameVersion, found: &BTreeMap<String, Found>) -> Result<(), String> {
+    let mut inodes: HashMap<FileNumber, InodeId> = HashMap::new();
+    for (path, entry) in &version.names {
+        let Some(there) = found.get(path) else { return Err(format!("{path} is missing")) };
+        if there.attrs.kind != entry.kind || there.attrs.mode != entry.mode {
+            return Err(format!("{path}: {:?} {:o}, expected {:?} {:o}", there.attrs.kind, there.attrs.mode, entry.kind, entry.mode));
+        }
+        let inode = *inodes.entry(entry.file).or_insert(there.attrs.inode);
+        if inode != there.attrs.inode {
+            return Err(format!("{path} is not a link of its group any more"));
+        }
+        let links = version.names.values().filter(|other| other.file == entry.file).count();
+        if entry.kind == InodeKind::File && there.attrs.nlink as usize != links {
+            return Err(format!("{path}: {} links, expected {links}", there.attrs.nlink));
+        }
+    }
+    match found.keys().find(|path| !version.names.contains_key(*path)) {
+        Some(path) => Err(format!("{path} should not be there")),
+        None => Ok(()),
+    }
+}
+
+fn files(
+    ledger: &Ledger,
+    names: usize,
+    found: &BTreeMap<String, Found>,
+    class: DurabilityClass,
+    end: End,
+    now: Duration,
+) -> Result<BTreeMap<FileNumber, usize>, String> {
+    let version = &ledger.names[names];
+    let mut at = BTreeMap::new();
+    for (path, entry) in version.names.iter().filter(|(_, entry)| entry.kind == InodeKind::File) {
+        let history = &ledger.files[entry.file];
+        let answered = history.versions.iter().rposition(|version| version.answered.is_some()).unwrap_or(0);
+        let old = history.versions.iter().rposition(|version| old_enough(version.answered, now)).unwrap_or(0);
+        let floor = version.floors.get(&entry.file).copied().unwrap_or(0);
+        let least = match (end, class) {
+            (End::ProcessDeath, _) => answered,
+            (End::PowerCut, DurabilityClass::Local) => history.stable.max(old).max(floor),
+            (End::PowerCut, DurabilityClass::Relaxed) => old.max(floor),
+        };
+        let there = &found[path];
+        let same = |version: &super::ledger::DataVersion| {
+            version.bytes == there.bytes && version.mtime.is_none_or(|mtime| mtime == there.attrs.mtime)
+        };
+        match (least..history.versions.len()).rev().find(|index| same(&history.versions[*index])) {
+            Some(index) => {
+                at.insert(entry.file, index);
+            }
+            None => return Err(wrong_bytes(path, history, least, there)),
+        }
+    }
+    Ok(at)
+}
+
+fn wrong_bytes(path: &str, history: &super::ledger::FileHistory, least: usize, there: &Found) -> String {
+    let last = history.versions.len() - 1;
+    let older = history.versions.iter().rposition(|version| version.bytes == there.bytes);
+    let older = older.map_or("bytes that it never had".to_owned(), |index| format!("the bytes of version {index}"));
+    format!("{path}: {older}, mtime {:?}, size {}; allowed are versions {least} to {last}", there.attrs.mtime, there.bytes.len())
+}

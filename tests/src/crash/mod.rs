@@ -1,0 +1,81 @@
+//! Power cuts and process deaths at any step of a random history, checked against the states that the class allows.
+//!
+//! # What is allowed after a power cut
+//! * `local`: every name operation, mode change and attribute change that was answered is there; those not answered may be,
+//!   as a prefix. A file holds one exact version of its own history, at or after the last one that a COMMIT, a stable WRITE
+//!   or a SETATTR answered for.
+//! * `relaxed`: names are any prefix of the history; a file holds one exact version of its own history. Nothing that was
+//!   answered longer ago than [`SYNC_SLACK`] is missing.
+//! * Both: when a rename replaced a name, the moved file holds at least what it held when the rename was sent.
+//!
+//! After the death of the process alone: everything that was answered is there, in both classes. What was under way at the
+//! cut may be there or not, as a whole. No file ever shows bytes that it never had.
+//!
+//! `TESTS_SEEDS` says how many seeds, `TESTS_SEED` where to begin; a failure names its seed, and
+//! `TESTS_SEED=n TESTS_SEEDS=1` replays it alone.
+
+mod check;
+mod ledger;
+mod life;
+mod mutations;
+mod steps;
+
+use crate::sim::number;
+use dfs_engine::DurabilityClass;
+use std::time::Duration;
+
+/// Whatever was answered longer ago than this survives a power cut in every class: `sync_max` and a slow sync.
+pub const SYNC_SLACK: Duration = Duration::from_secs(5);
+
+/// The tests of one run share the seeds, so that they run at the same time.
+const SHARDS: u64 = 4;
+
+fn shard(shard: u64, class: DurabilityClass) {
+    let (first, count) = (number("TESTS_SEED", 1), number("TESTS_SEEDS", 40));
+    let odd = u64::from(class == DurabilityClass::Relaxed);
+    for seed in (first..first + count).filter(|seed| seed % (2 * SHARDS) == shard * 2 + odd || count == 1) {
+        if let Err(why) = life::history(seed, class, &dfs_log::Mutations::none()) {
+            panic!("class {}, seed {seed}: {why}\nreplay: TESTS_SEED={seed} TESTS_SEEDS=1", class.as_str());
+        }
+    }
+}
+
+#[test]
+fn local_history_cut_at_any_step_leaves_an_allowed_state_0() {
+    shard(0, DurabilityClass::Local);
+}
+
+#[test]
+fn local_history_cut_at_any_step_leaves_an_allowed_state_1() {
+    shard(1, DurabilityClass::Local);
+}
+
+#[test]
+fn local_history_cut_at_any_step_leaves_an_allowed_state_2() {
+    shard(2, DurabilityClass::Local);
+}
+
+#[test]
+fn local_history_cut_at_any_step_leaves_an_allowed_state_3() {
+    shard(3, DurabilityClass::Local);
+}
+
+#[test]
+fn relaxed_history_cut_at_any_step_leaves_an_allowed_state_0() {
+    shard(0, DurabilityClass::Relaxed);
+}
+
+#[test]
+fn relaxed_history_cut_at_any_step_leaves_an_allowed_state_1() {
+    shard(1, DurabilityClass::Relaxed);
+}
+
+#[test]
+fn relaxed_history_cut_at_any_step_leaves_an_allowed_state_2() {
+    shard(2, DurabilityClass::Relaxed);
+}
+
+#[test]
+fn relaxed_history_cut_at_any_step_leaves_an_allowed_state_3() {
+    shard(3, DurabilityClass::Relaxed);
+}

@@ -1,0 +1,1 @@
+//! Every rule of the journal protocol, dropped alone, is caught by some seed.

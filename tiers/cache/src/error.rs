@@ -1,0 +1,30 @@
+//! What can go wrong when a cache opens. Once open it has no errors, only misses.
+
+/// Why the NVMe tier did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// The folder cannot be used.
+    #[error("the cache folder {folder} cannot be used: {cause}")]
+    Folder {
+        /// The folder.
+        folder: String,
+        /// What the system said.
+        cause: String,
+    },
+    /// The size asked for is too small for the engine.
+    #[error("warm.size {asked} is less than the least {least} bytes")]
+    TooSmall {
+        /// Bytes asked for.
+        asked: u64,
+        /// Least bytes.
+        least: u64,
+    },
+}
+
+impl CacheError {
+    /// Whether opening again may succeed without a change by the operator: never.
+    #[must_use]
+    pub fn retry(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,159 @@
+//! The task of a group of flights: warm first, then one GET for blocks that lie close together in a pack.
+
+use super::Fetcher;
+use super::flight::{FetchError, FetchResult, FlightEnd};
+use bytes::Bytes;
+use dfs_block::decode_block;
+use dfs_cold::ColdErrorKind;
+use dfs_cold::PermanentCause;
+use dfs_model::Activity;
+use dfs_model::extent::BlockPiece;
+use dfs_policy::BlockSource;
+use futures_util::future::join_all;
+use std::sync::Arc;
+
+/// Unwanted bytes between two blocks that are fetched along rather than asking twice.
+const GAP_MAX: u64 = 128 << 10;
+/// Warm reads at once.
+const WARM_WIDTH: usize = 8;
+
+/// One block to fetch, and whom to tell.
+pub(crate) struct Job {
+    pub piece: BlockPiece,
+    pub end: FlightEnd,
+}
+
+/// Fetches a group of blocks. Every job ends.
+pub(super) async fn run(fetcher: Arc<Fetcher>, jobs: Vec<Job>, activity: Activity, source: BlockSource) {
+    let cold = match fetcher.cache.has_warm() {
+        true => from_warm(&fetcher, jobs, &activity).await,
+        false => jobs,
+    };
+    for get in coalesce(cold, fetcher.shared.settings.get_max) {
+        tokio::spawn(from_cold(fetcher.clone(), get, activity, source));
+    }
+}
+
+/// Ends what warm has; returns the rest.
+async fn from_warm(fetcher: &Arc<Fetcher>, jobs: Vec<Job>, activity: &Activity) -> Vec<Job> {
+    let mut cold = Vec::new();
+    let mut jobs = jobs.into_iter().peekable();
+    while jobs.peek().is_some() {
+        let some: Vec<Job> = jobs.by_ref().take(WARM_WIDTH).collect();
+        let found = join_all(some.iter().map(|job| fetcher.cache.warm(job.piece.id))).await;
+        for (job, stored) in some.into_iter().zip(found) {
+            let Some(stored) = stored else {
+                cold.push(job);
+                continue;
+            };
+            match decode_block(job.piece.id, stored, &job.piece.block) {
+                Ok(decoded) => {
+                    fetcher.metrics.warm_bytes.increment(decoded.len() as u64);
+                    let admission = fetcher.admission(activity, BlockSource::Warm);
+                    fetcher.cache.offer(job.piece.id, None, Some(decoded.clone()), admission);
+                    fetcher.end(job, Ok(decoded));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a block on NVMe is damaged; it is fetched from the object store again");
+                    fetcher.metrics.warm_damaged.increment(1);
+                    fetcher.cache.forget(job.piece.id);
+                    cold.push(job);
+                }
+            }
+        }
+    }
+    cold
+}
+
+/// Sorts jobs into GETs: same pack, small gaps, at most `bytes_max` each.
+fn coalesce(mut jobs: Vec<Job>, bytes_max: u64) -> Vec<Vec<Job>> {
+    jobs.sort_by_key(|job| (job.piece.id.pack, job.piece.pack_offset));
+    let mut gets: Vec<Vec<Job>> = Vec::new();
+    for job in jobs {
+        let joins =
+            gets.last().and_then(|get| Some((get.first()?, get.last()?))).is_some_and(|(first, last)| {
+                let gap = job.piece.pack_offset.saturating_sub(last.piece.pack_end());
+                let whole = job.piece.pack_end().saturating_sub(first.piece.pack_offset);
+                first.piece.id.pack == job.piece.id.pack && gap <= GAP_MAX && whole <= bytes_max
+            });
+        match gets.last_mut() {
+            Some(get) if joins => get.push(job),
+            _ => gets.push(vec![job]),
+        }
+    }
+    gets
+}
+
+/// One GET, verified block by block.
+async fn from_cold(fetcher: Arc<Fetcher>, jobs: Vec<Job>, activity: Activity, source: BlockSource) {
+    let (Some(first), Some(last)) = (jobs.first(), jobs.last()) else { return };
+    let (start, end) = (first.piece.pack_offset, last.piece.pack_end());
+    let body = fetcher.get(&first.piece, start, end).await;
+    let alone = jobs.len() == 1;
+    for job in jobs {
+        let piece = job.piece;
+        let stored = body.clone().and_then(|body| cut_out(&body, &piece, start, alone));
+        let result = match stored {
+            Ok(stored) => match decode_block(piece.id, stored.clone(), &piece.block) {
+                Ok(decoded) => Ok((stored, decoded)),
+                Err(error) => {
+                    tracing::warn!(%error, "the object store returned a damaged block; it is asked once more");
+                    fetcher.second_try(&piece).await
+                }
+            },
+            Err(error) => Err(error),
+        };
+        let result = result.map(|(stored, decoded)| {
+            fetcher.metrics.cold_bytes.increment(decoded.len() as u64);
+            let admission = fetcher.admission(&activity, source);
+            fetcher.cache.offer(piece.id, Some(stored), Some(decoded.clone()), admission);
+            decoded
+        });
+        fetcher.end(job, result);
+    }
+}
+
+/// A block's bytes out of a larger body, in memory of their own: what is kept must not keep the whole body.
+fn cut_out(body: &Bytes, piece: &BlockPiece, start: u64, alone: bool) -> FetchResult {
+    let from = piece.pack_offset.saturating_sub(start) as usize;
+    let to = piece.pack_end().saturating_sub(start) as usize;
+    match body.get(from..to) {
+        Some(_) if alone => Ok(body.slice(from..to)),
+        Some(bytes) => Ok(Bytes::copy_from_slice(bytes)),
+        None => Err(FetchError::Damaged(piece.id)),
+    }
+}
+
+impl Fetcher {
+    /// Bytes `[start, end)` of the piece's pack.
+    async fn get(&self, piece: &BlockPiece, start: u64, end: u64) -> FetchResult {
+        let key = self.keys.pack(self.shared.share, piece.id.pack);
+        self.metrics.gets.increment(1);
+        let error = match self.shared.cold.get_range(&key, start..end).await {
+            Ok(body) => return Ok(body),
+            Err(error) => error,
+        };
+        match error.kind {
+            ColdErrorKind::NotFound => Err(FetchError::Missing(piece.id)),
+            ColdErrorKind::Permanent(PermanentCause::OutOfRange) => Err(FetchError::Damaged(piece.id)),
+            _ => {
+                self.shared.note_error(&error.to_string());
+                Err(FetchError::Unavailable(error.to_string()))
+            }
+        }
+    }
+
+    /// Asks for one block again, after a body that was wrong.
+    async fn second_try(&self, piece: &BlockPiece) -> Result<(Bytes, Bytes), FetchError> {
+        let stored = self.get(piece, piece.pack_offset, piece.pack_end()).await?;
+        match decode_block(piece.id, stored.clone(), &piece.block) {
+            Ok(decoded) => Ok((stored, decoded)),
+            Err(error) => {
+                self.metrics.cold_damaged.increment(1);
+                tracing::error!(share = %self.shared.share, %error, "damaged in the object store: reads of it fail");
+                self.shared.note_error(&error.to_string());
+                Err(FetchError::Damaged(piece.id))
+            }
+        }
+    }
+}

@@ -95,8 +95,8 @@ async fn dispatch(command: Command, session: &Session) -> Result<(), Failure> {
         Command::Tier(command) => command.run(session).await,
         Command::Status => tier::health(session).await,
         Command::Version => {
-            println!("dfsctl {}", env!("CARGO_PKG_VERSION"));
-            Ok(())
+            let version = env!("CARGO_PKG_VERSION");
+            session.output.done(&version, &format!("dfsctl {version}"))
         }
     }
 }

@@ -4,8 +4,8 @@ use crate::cli::{Failure, Session};
 use dfs_api::{Client, Tokens};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 
@@ -22,7 +22,9 @@ fn folder() -> Result<PathBuf, Failure> {
     let own = std::env::var_os("DFSCTL_HOME").map(PathBuf::from);
     let xdg = std::env::var_os("XDG_CONFIG_HOME").map(|dir| PathBuf::from(dir).join("dfsctl"));
     let home = std::env::var_os("HOME").map(|dir| PathBuf::from(dir).join(".config/dfsctl"));
-    own.or(xdg).or(home).ok_or_else(|| Failure::new(2, "HOME is not set: name a folder for the login with DFSCTL_HOME"))
+    own.or(xdg)
+        .or(home)
+        .ok_or_else(|| Failure::new(2, "HOME is not set: name a folder for the login with DFSCTL_HOME"))
 }
 
 pub(crate) fn load() -> Option<Remembered> {
@@ -38,14 +40,20 @@ pub(crate) fn save(server: &str, tokens: &Tokens) -> Result<(), Failure> {
         access_token: tokens.access_token.clone(),
         refresh_token: tokens.refresh_token.clone(),
     };
-    let written = std::fs::create_dir_all(&folder).and_then(|()| {
+    let written = make_private(&folder).and_then(|()| {
         let text = serde_json::to_vec_pretty(&remembered)?;
-        let new = folder.join("login.json.new");
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(&text)?;
-        std::fs::rename(new, &path)
+        let new = folder.join(format!("login.json.{}", std::process::id()));
+        // A file that is made afresh has mode 0600 from the first moment.
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        let moved = file.write_all(&text).and_then(|()| std::fs::rename(&new, &path));
+        moved.inspect_err(|_| drop(std::fs::remove_file(&new)))
     });
-    written.map_err(|error| Failure::new(2, format!("cannot remember the login in {}: {error}", path.display())))
+    written
+        .map_err(|error| Failure::new(2, format!("cannot remember the login in {}: {error}", path.display())))
+}
+
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 /// The server to talk to.

@@ -1,7 +1,7 @@
 //! Tables for people, JSON and YAML for programs.
 
 use crate::cli::Failure;
-use comfy_table::{presets, ContentArrangement, Table};
+use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 /// Form of what is printed.
@@ -20,7 +20,12 @@ pub(crate) struct Output {
 
 impl Output {
     /// Prints a value: as a table by `rows` (first the header), or whole as JSON or YAML.
-    pub fn show<T: Serialize>(&self, value: &T, header: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
+    pub fn show<T: Serialize>(
+        &self,
+        value: &T,
+        header: &[&str],
+        rows: Vec<Vec<String>>,
+    ) -> Result<(), Failure> {
         match self.format {
             Format::Table => {
                 let mut table = Table::new();
@@ -34,7 +39,8 @@ impl Output {
             }
             Format::Json => self.print_json(value),
             Format::Yaml => {
-                let text = serde_saphyr::to_string(value).map_err(|error| Failure::new(1, error.to_string()))?;
+                let text =
+                    serde_saphyr::to_string(value).map_err(|error| Failure::new(1, error.to_string()))?;
                 print!("{text}");
                 Ok(())
             }
@@ -45,6 +51,20 @@ impl Output {
         let text = serde_json::to_string_pretty(value).map_err(|error| Failure::new(1, error.to_string()))?;
         println!("{text}");
         Ok(())
+    }
+
+    /// Says that something was done and shows its numbers below; programs get the value.
+    pub fn done_with<T: Serialize>(
+        &self,
+        value: &T,
+        sentence: &str,
+        header: &[&str],
+        rows: Vec<Vec<String>>,
+    ) -> Result<(), Failure> {
+        if self.format == Format::Table {
+            println!("{sentence}");
+        }
+        self.show(value, header, rows)
     }
 
     /// Says that something was done; programs get the value.

@@ -5,8 +5,8 @@ use dfs_model::Activity;
 
 /// First window: a small file comes whole, a wrong guess costs one request.
 pub const READ_AHEAD_FIRST: u64 = 1 << 20;
-/// Largest window: at 4 MiB a request, eight requests hide 20 ms of latency at over 1 GiB/s.
-pub const READ_AHEAD_MAX: u64 = 32 << 20;
+/// Largest window: at 4 MiB a request, sixteen requests hide 20 ms of latency at over 2 GiB/s.
+pub const READ_AHEAD_MAX: u64 = 64 << 20;
 
 /// What read-ahead depends on.
 #[derive(Clone, Copy, Debug)]

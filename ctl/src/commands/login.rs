@@ -4,6 +4,7 @@ use crate::cli::{Failure, Session};
 use crate::credentials;
 use clap::Args;
 use dfs_api::{Client, PasswordChange, Tokens};
+use serde::Serialize;
 use std::io::{BufRead, IsTerminal};
 
 /// Logs in. Passwords are asked for, or read from standard input; never taken from the command line.
@@ -17,6 +18,13 @@ pub(crate) struct Login {
     password_stdin: bool,
 }
 
+/// What programs are told; no token is in it.
+#[derive(Serialize)]
+struct Done<'a> {
+    server: &'a str,
+    username: &'a str,
+}
+
 impl Login {
     pub async fn run(&self, session: &Session) -> Result<(), Failure> {
         let server = credentials::server(session);
@@ -27,14 +35,14 @@ impl Login {
             tokens = self.change(&server, &tokens, password).await?;
         }
         credentials::save(&server, &tokens)?;
-        println!("logged in to {server} as {}", self.username);
-        Ok(())
+        let done = Done { server: &server, username: &self.username };
+        session.output.done(&done, &format!("logged in to {server} as {}", self.username))
     }
 
     /// The first login of an administrator whose password was made up for him.
     async fn change(&self, server: &str, tokens: &Tokens, old_password: String) -> Result<Tokens, Failure> {
         if !self.password_stdin {
-            println!("The password was set for you and must be changed now.");
+            eprintln!("The password was set for you and must be changed now.");
         }
         let new_password = self.ask("New password: ")?;
         if !self.password_stdin && self.ask("New password again: ")? != new_password {
@@ -52,9 +60,15 @@ impl Login {
             return rpassword::prompt_password(prompt).map_err(|error| Failure::new(2, error.to_string()));
         }
         let mut line = String::new();
-        let read = std::io::stdin().lock().read_line(&mut line).map_err(|error| Failure::new(2, error.to_string()))?;
+        let read = std::io::stdin()
+            .lock()
+            .read_line(&mut line)
+            .map_err(|error| Failure::new(2, error.to_string()))?;
         if read == 0 {
-            return Err(Failure::new(2, format!("standard input ended where a line was expected ({prompt})")));
+            return Err(Failure::new(
+                2,
+                format!("standard input ended where a line was expected ({prompt})"),
+            ));
         }
         Ok(line.trim_end_matches(['\r', '\n']).to_owned())
     }

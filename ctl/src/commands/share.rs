@@ -4,7 +4,7 @@ use crate::cli::{Failure, Session};
 use crate::credentials;
 use clap::{Args, Subcommand, ValueEnum};
 use dfs_api::units::{parse_size, show_size};
-use dfs_api::{Compression, Durability, ShareConfig, ShareStatus, Squash};
+use dfs_api::{Client, Compression, Durability, ShareConfig, ShareStatus, Squash};
 
 /// Shares.
 #[derive(Subcommand)]
@@ -99,7 +99,9 @@ pub(crate) struct Create {
 
 impl Create {
     fn config(self) -> Result<ShareConfig, Failure> {
-        let size = |flag: &str, text: &str| parse_size(text).map_err(|why| Failure::new(2, format!("{flag}: {why}")));
+        let size = |flag: &str, text: &str| {
+            parse_size(text).map_err(|why| Failure::new(2, format!("{flag}: {why}")))
+        };
         let block_size = size("--block-size", &self.block_size)?;
         Ok(ShareConfig {
             name: self.name,
@@ -115,7 +117,8 @@ impl Create {
                 CompressionArg::Lz4 => Compression::Lz4,
                 CompressionArg::Zstd => Compression::Zstd,
             },
-            block_size: u32::try_from(block_size).map_err(|_| Failure::new(2, "--block-size is too large"))?,
+            block_size: u32::try_from(block_size)
+                .map_err(|_| Failure::new(2, "--block-size is too large"))?,
             clients: self.clients,
             squash: match self.squash {
                 SquashArg::None => Squash::None,
@@ -142,25 +145,40 @@ impl Share {
         match self {
             Share::Create(create) => {
                 let made: ShareStatus = client.post("/shares", &create.config()?).await?;
-                let hint = if made.config.clients.is_empty() { "; nobody may mount it yet (no --client)" } else { "" };
-                session.output.done(&made, &format!("share '{}' is served as /{}{hint}", made.config.name, made.config.name))
+                let hint = if made.config.clients.is_empty() {
+                    "; nobody may mount it yet (no --client)"
+                } else {
+                    ""
+                };
+                let sentence =
+                    format!("share '{}' is served as /{}{hint}", made.config.name, made.config.name);
+                session.output.done_with(&made, &sentence, &["setting", "value"], details(&made))
             }
             Share::List => {
                 let shares: Vec<ShareStatus> = client.get("/shares").await?;
                 let rows = shares.iter().map(row).collect();
-                session.output.show(&shares, &["name", "state", "durability", "metadata", "cold", "used", "files", "clients"], rows)
+                session.output.show(
+                    &shares,
+                    &["name", "state", "durability", "metadata", "cold", "used", "files", "clients"],
+                    rows,
+                )
             }
             Share::Show { name } => {
-                let share: ShareStatus = client.get(&format!("/shares/{name}")).await?;
+                let share: ShareStatus = client.get(&format!("/shares/{}", Client::segment(&name))).await?;
                 let rows = details(&share);
                 session.output.show(&share, &["setting", "value"], rows)
             }
             Share::Delete { name, yes } => {
                 if !yes {
-                    return Err(Failure::new(2, format!("this deletes every name in share '{name}'; say --yes if that is meant")));
+                    return Err(Failure::new(
+                        2,
+                        format!("this deletes every name in share '{name}'; say --yes if that is meant"),
+                    ));
                 }
-                client.delete(&format!("/shares/{name}")).await?;
-                session.output.done(&name, &format!("share '{name}' deleted; its packs stay in the cold store"))
+                client.delete(&format!("/shares/{}", Client::segment(&name))).await?;
+                session
+                    .output
+                    .done(&name, &format!("share '{name}' deleted; its packs stay in the cold store"))
             }
         }
     }

@@ -4,7 +4,8 @@ use crate::cli::{Failure, Session};
 use crate::credentials;
 use clap::{Args, Subcommand, ValueEnum};
 use dfs_api::{
-    ColdBackend, ColdStoreConfig, ColdStoreStatus, MetadataKind, MetadataStoreConfig, MetadataStoreStatus, S3Config,
+    Client, ColdBackend, ColdStoreConfig, ColdStoreStatus, MetadataKind, MetadataStoreConfig,
+    MetadataStoreStatus, S3Config,
 };
 use std::io::BufRead;
 
@@ -109,7 +110,8 @@ async fn metadata(command: Metadata, session: &Session) -> Result<(), Failure> {
                 MetadataKindArg::Memory => MetadataKind::Memory,
                 MetadataKindArg::Embedded => MetadataKind::Embedded,
             };
-            let made: MetadataStoreConfig = client.post("/metadata-stores", &MetadataStoreConfig { name, kind }).await?;
+            let made: MetadataStoreConfig =
+                client.post("/metadata-stores", &MetadataStoreConfig { name, kind }).await?;
             session.output.done(&made, &format!("metadata store '{}' added", made.name))
         }
         Metadata::List => {
@@ -121,7 +123,7 @@ async fn metadata(command: Metadata, session: &Session) -> Result<(), Failure> {
             session.output.show(&stores, &["name", "kind", "health", "shares"], rows.collect())
         }
         Metadata::Remove { name } => {
-            client.delete(&format!("/metadata-stores/{name}")).await?;
+            client.delete(&format!("/metadata-stores/{}", Client::segment(&name))).await?;
             session.output.done(&name, &format!("metadata store '{name}' removed"))
         }
     }
@@ -143,7 +145,7 @@ async fn cold(command: Cold, session: &Session) -> Result<(), Failure> {
             session.output.show(&stores, &["name", "kind", "where", "health", "shares"], rows.collect())
         }
         Cold::Remove { name } => {
-            client.delete(&format!("/cold-stores/{name}")).await?;
+            client.delete(&format!("/cold-stores/{}", Client::segment(&name))).await?;
             session.output.done(&name, &format!("cold store '{name}' removed; its objects stay"))
         }
     }
@@ -165,8 +167,11 @@ impl ColdAdd {
         let backend = match self.kind {
             ColdKindArg::Memory => ColdBackend::Memory,
             ColdKindArg::Dir => {
-                let path = self.path.ok_or_else(|| Failure::new(2, "--path is needed: the directory for the packs"))?;
-                let absolute = std::path::absolute(&path).map_err(|error| Failure::new(2, format!("--path: {error}")))?;
+                let path = self
+                    .path
+                    .ok_or_else(|| Failure::new(2, "--path is needed: the directory for the packs"))?;
+                let absolute = std::path::absolute(&path)
+                    .map_err(|error| Failure::new(2, format!("--path: {error}")))?;
                 ColdBackend::Dir { path: absolute.display().to_string() }
             }
             ColdKindArg::S3 => ColdBackend::S3(S3Config {

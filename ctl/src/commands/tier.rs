@@ -70,14 +70,34 @@ async fn status(client: &Client, session: &Session) -> Result<(), Failure> {
             share.cold.clone(),
         ]
     });
-    let header =
-        ["share", "durability", "dirty", "files", "oldest undurable", "oldest unplaced", "uploads", "uploaded", "cold store"];
+    let header = [
+        "share",
+        "durability",
+        "dirty",
+        "files",
+        "oldest undurable",
+        "oldest unplaced",
+        "uploads",
+        "uploaded",
+        "cold store",
+    ];
     session.output.show(&status, &header, rows.collect())?;
     if session.output.format == crate::output::Format::Table {
         println!();
         println!("journal  {:.1} % of {}", status.occupancy * 100.0, show_size(status.journal_bytes));
-        println!("hot      {} ({} hits, {} misses)", show_size(status.hot_bytes), status.hot_hits, status.hot_misses);
-        println!("warm     {} ({} hits, {} misses, {} drops)", show_size(status.warm_bytes), status.warm_hits, status.warm_misses, status.cache_drops);
+        println!(
+            "hot      {} ({} hits, {} misses)",
+            show_size(status.hot_bytes),
+            status.hot_hits,
+            status.hot_misses
+        );
+        println!(
+            "warm     {} ({} hits, {} misses, {} drops)",
+            show_size(status.warm_bytes),
+            status.warm_hits,
+            status.warm_misses,
+            status.cache_drops
+        );
     }
     Ok(())
 }

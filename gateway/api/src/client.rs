@@ -62,7 +62,11 @@ impl Client {
     }
 
     /// Sends a body and reads the answer.
-    pub async fn post<B: Serialize, R: DeserializeOwned>(&self, path: &str, body: &B) -> Result<R, ClientError> {
+    pub async fn post<B: Serialize, R: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<R, ClientError> {
         self.answer(self.http.post(self.url(path)).json(body)).await
     }
 
@@ -81,6 +85,23 @@ impl Client {
     pub async fn login(&self, username: &str, password: &str) -> Result<Tokens, ClientError> {
         let body = LoginRequest { username: username.to_owned(), password: password.to_owned() };
         self.post("/auth/login", &body).await
+    }
+
+    /// One name as a segment of a path: whatever is in it cannot mean another resource.
+    #[must_use]
+    pub fn segment(name: &str) -> String {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~');
+        let dots_only = name.bytes().all(|byte| byte == b'.');
+        let mut text = String::new();
+        for byte in name.bytes() {
+            match plain(byte) || (byte == b'.' && !dots_only) {
+                true => text.push(char::from(byte)),
+                // Dots alone would be taken for folders even when encoded once.
+                false if dots_only => text.push_str("%252E"),
+                false => text.push_str(&format!("%{byte:02X}")),
+            }
+        }
+        text
     }
 
     fn url(&self, path: &str) -> String {
@@ -114,5 +135,28 @@ impl Client {
             source = inner.source();
         }
         ClientError::Unreachable { server: self.server.clone(), reason }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segment_of_a_hostile_name_stays_one_segment() {
+        for (name, wanted) in [
+            ("a-b_c.d", "a-b_c.d"),
+            ("x?y=1#z", "x%3Fy%3D1%23z"),
+            ("a/../b", "a%2F..%2Fb"),
+            ("..", "%252E%252E"),
+            ("ä", "%C3%A4"),
+        ] {
+            let text = Client::segment(name);
+            assert_eq!(text, wanted);
+            let url = reqwest::Url::parse(&format!("http://h/shares/{text}")).unwrap();
+            assert_eq!(url.path().split('/').count(), 3, "{url}");
+            assert!(url.query().is_none() && url.fragment().is_none());
+        }
     }
 }

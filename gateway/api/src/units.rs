@@ -18,7 +18,8 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         "p" | "pb" | "pib" => 50,
         _ => return Err(format!("'{text}' is not a size; write for instance 512MiB, 10GiB or 1TiB")),
     };
-    let number: u64 = number.parse().map_err(|_| format!("'{text}' is not a size; write for instance 10GiB"))?;
+    let number: u64 =
+        number.parse().map_err(|_| format!("'{text}' is not a size; write for instance 10GiB"))?;
     number.checked_mul(1 << shift).ok_or_else(|| format!("'{text}' is too large"))
 }
 

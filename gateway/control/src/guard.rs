@@ -1,4 +1,4 @@
-//! Who calls: bearer tokens, roles, and the brake on wrong logins.
+//! Who calls: bearer tokens and roles; and problems as HTTP answers.
 
 use crate::plane::ControlPlane;
 use crate::tokens::{Claims, TokenUse};
@@ -7,12 +7,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use dfs_api::{Problem, Role};
-use dfs_model::{Clock, Monotonic};
-use parking_lot::Mutex;
-use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A problem as an HTTP answer.
 pub(crate) struct Refusal(pub Problem);
@@ -32,7 +27,8 @@ impl From<crate::DatabaseError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = axum::http::StatusCode::from_u16(self.0.status).unwrap_or(axum::http::StatusCode::INTERNAL_SERVER_ERROR);
+        let status = axum::http::StatusCode::from_u16(self.0.status)
+            .unwrap_or(axum::http::StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self.0).unwrap_or_default();
         (status, [(axum::http::header::CONTENT_TYPE, "application/problem+json")], body).into_response()
     }
@@ -82,57 +78,5 @@ impl FromRequestParts<Arc<ControlPlane>> for Caller {
             return Err(Problem::new(403, "password-change-needed", detail).into());
         }
         Ok(Caller(claims))
-    }
-}
-
-/// Wrong logins that one address may make within [`WINDOW`].
-const WRONG_MAX: u32 = 10;
-/// After this long without a wrong login an address starts afresh.
-const WINDOW: Duration = Duration::from_secs(60);
-/// Addresses remembered.
-const ADDRESSES_MAX: usize = 10_000;
-
-/// Slows down whoever guesses passwords.
-pub(crate) struct LoginBrake {
-    wrong: Mutex<HashMap<IpAddr, (u32, Monotonic)>>,
-    clock: Arc<dyn Clock>,
-}
-
-impl LoginBrake {
-    pub fn new(clock: Arc<dyn Clock>) -> LoginBrake {
-        LoginBrake { wrong: Mutex::new(HashMap::new()), clock }
-    }
-
-    /// Refuses an address that was wrong too often (429), before any hashing.
-    pub fn check(&self, from: IpAddr) -> Result<(), Problem> {
-        let now = self.clock.monotonic();
-        let wrong = self.wrong.lock();
-        match wrong.get(&from) {
-            Some((count, last)) if *count >= WRONG_MAX && now.since(*last) < WINDOW => {
-                let wait = WINDOW.saturating_sub(now.since(*last)).as_secs() + 1;
-                Err(Problem::new(429, "too-many-logins", format!("too many wrong logins; try again in {wait} s")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Notes a wrong login; `true` for the one that closes the door, which is worth a log line.
-    pub fn wrong(&self, from: IpAddr) -> bool {
-        let now = self.clock.monotonic();
-        let mut wrong = self.wrong.lock();
-        if wrong.len() >= ADDRESSES_MAX {
-            wrong.retain(|_, (_, last)| now.since(*last) < WINDOW);
-        }
-        let entry = wrong.entry(from).or_insert((0, now));
-        if now.since(entry.1) >= WINDOW {
-            entry.0 = 0;
-        }
-        *entry = (entry.0 + 1, now);
-        entry.0 == WRONG_MAX
-    }
-
-    /// Notes a right login.
-    pub fn right(&self, from: IpAddr) {
-        self.wrong.lock().remove(&from);
     }
 }

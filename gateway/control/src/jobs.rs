@@ -30,7 +30,13 @@ impl Jobs {
                 let finished = state.jobs.iter().find(|(_, job)| job.state != "running").map(|(id, _)| *id);
                 match finished {
                     Some(id) => state.jobs.remove(&id),
-                    None => return Err(Problem::new(503, "busy", "too many jobs are under way; wait for one to end")),
+                    None => {
+                        return Err(Problem::new(
+                            503,
+                            "busy",
+                            "too many jobs are under way; wait for one to end",
+                        ));
+                    }
                 };
             }
             state.last += 1;

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+mod brake;
 pub mod database;
 mod guard;
 mod jobs;

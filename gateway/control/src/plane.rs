@@ -1,8 +1,8 @@
 //! The control plane as one value: database, backend, tokens; and its HTTP server.
 
 use crate::backend::Backend;
+use crate::brake::LoginBrake;
 use crate::database::{ControlDatabase, DatabaseError};
-use crate::guard::LoginBrake;
 use crate::jobs::Jobs;
 use crate::tokens::TokenKeys;
 use crate::users::User;

@@ -65,7 +65,8 @@ impl TokenKeys {
             iat: now,
             exp: now + seconds,
         };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding).map_err(|error| error.to_string())
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
+            .map_err(|error| error.to_string())
     }
 
     /// What a token says, if we signed it and it has not expired by our clock.

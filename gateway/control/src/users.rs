@@ -28,7 +28,12 @@ impl std::fmt::Debug for User {
 
 impl User {
     /// An administrator with this password. *Errors:* a sentence that says what is wrong with the password.
-    pub fn admin(name: &str, password: &str, must_change: bool, entropy: &dyn Entropy) -> Result<User, String> {
+    pub fn admin(
+        name: &str,
+        password: &str,
+        must_change: bool,
+        entropy: &dyn Entropy,
+    ) -> Result<User, String> {
         let hash = PasswordHash::new(password, entropy).map_err(|error| error.to_string())?;
         Ok(User {
             name: name.to_owned(),

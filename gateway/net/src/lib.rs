@@ -30,5 +30,5 @@ mod tests;
 pub use limits::Limits;
 pub use permits::{Held, Pool};
 pub use quiet::Quiet;
-pub use server::{listen, DrainReport, Late, Server};
+pub use server::{DrainReport, Late, Server, listen};
 pub use service::{Peer, Prepared, Reply, Service};

@@ -9,12 +9,12 @@ pub mod commands;
 pub mod config;
 mod listeners;
 mod logging;
+pub mod metrics;
 mod ready;
 mod runtime;
-mod runtime_metrics;
 mod serve;
 mod system;
 
-pub use commands::{run, Failure};
+pub use commands::{Failure, run};
 pub use config::Config;
 pub use system::{OsEntropy, SystemClock};

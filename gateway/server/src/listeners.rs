@@ -34,7 +34,10 @@ pub(crate) struct Addresses {
 
 fn port_failure(what: &str, key: &str, at: SocketAddr, error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::AddrInUse {
-        return Failure::new(4, format!("{what}: {at} is in use by another program; stop it, or set another {key}"));
+        return Failure::new(
+            4,
+            format!("{what}: {at} is in use by another program; stop it, or set another {key}"),
+        );
     }
     Failure::new(4, format!("{what}: cannot listen on {at}: {error}; check {key}"))
 }
@@ -56,7 +59,10 @@ impl Listeners {
                 let at = config.portmap.listen;
                 let stream = listen("portmap", "portmap.listen", at)?;
                 let datagrams = UdpSocket::bind(at).await;
-                Some((stream, datagrams.map_err(|error| port_failure("portmap", "portmap.listen", at, &error))?))
+                Some((
+                    stream,
+                    datagrams.map_err(|error| port_failure("portmap", "portmap.listen", at, &error))?,
+                ))
             }
             false => None,
         };
@@ -83,7 +89,8 @@ impl Listeners {
             large_bytes_max: request_memory(gateway),
             ..Limits::default()
         };
-        let service = NfsService::new(gateway.exports.clone(), gateway.clock.clone(), NfsConfig::default(), None);
+        let service =
+            NfsService::new(gateway.exports.clone(), gateway.clock.clone(), NfsConfig::default(), None);
         let nfs = Server::start(self.nfs, limits.clone(), Pool::new(&limits), service).await?;
         let mut until = stopping.clone();
         let stop = async move {
@@ -95,8 +102,9 @@ impl Listeners {
             }
         })];
         if let Some(listener) = self.metrics {
-            tasks.push(tokio::spawn(crate::runtime_metrics::serve(listener, prometheus)));
+            tasks.push(tokio::spawn(crate::metrics::serve(listener, gateway.clone(), prometheus.clone())));
         }
+        tasks.push(tokio::spawn(crate::metrics::gather(gateway.clone(), prometheus)));
         if let Some((stream, datagrams)) = self.portmap {
             tasks.push(serve_portmap(stream, datagrams, nfs.local_addr().port()).await?);
         }
@@ -115,7 +123,11 @@ fn request_memory(gateway: &Runtime) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-async fn serve_portmap(stream: TcpListener, datagrams: UdpSocket, nfs_port: u16) -> io::Result<JoinHandle<()>> {
+async fn serve_portmap(
+    stream: TcpListener,
+    datagrams: UdpSocket,
+    nfs_port: u16,
+) -> io::Result<JoinHandle<()>> {
     let table = PortmapTable::with_nfs(nfs_port);
     let limits = Limits::default();
     let service = Arc::new(PortmapService(table.clone()));

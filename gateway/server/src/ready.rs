@@ -5,7 +5,7 @@
 
 use crate::commands::Failure;
 use crate::listeners::Addresses;
-use rustix::fs::{flock, FlockOperation};
+use rustix::fs::{FlockOperation, flock};
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -59,7 +59,8 @@ fn parse(text: &str) -> Option<Ready> {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|error| Failure::new(5, format!("cannot write {}: {error}", path.display())))
+    std::fs::write(path, text)
+        .map_err(|error| Failure::new(5, format!("cannot write {}: {error}", path.display())))
 }
 
 /// Says that this process runs and does not serve yet. To be called with the lock held.
@@ -71,11 +72,13 @@ pub(crate) fn announce_start(data_dir: &Path) -> Result<(), Failure> {
 /// Says that this process serves. *Guarantees:* a reader sees all of it or nothing.
 pub(crate) fn announce_ready(data_dir: &Path, at: &Addresses) -> Result<(), Failure> {
     let metrics = at.metrics.map_or_else(|| "off".to_owned(), |address| address.to_string());
-    let text = format!("pid {}\nnfs {}\ncontrol {}\nmetrics {metrics}\n", std::process::id(), at.nfs, at.control);
+    let text =
+        format!("pid {}\nnfs {}\ncontrol {}\nmetrics {metrics}\n", std::process::id(), at.nfs, at.control);
     let new = data_dir.join("ready.new");
     write(&new, &text)?;
     let path = data_dir.join(READY_FILE);
-    std::fs::rename(&new, &path).map_err(|error| Failure::new(5, format!("cannot write {}: {error}", path.display())))
+    std::fs::rename(&new, &path)
+        .map_err(|error| Failure::new(5, format!("cannot write {}: {error}", path.display())))
 }
 
 /// Takes back both, at an orderly end; the lock goes with the process.

@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{signal, SignalKind};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// Key of the access tokens.
@@ -21,8 +21,6 @@ pub(crate) const TOKEN_KEY_BYTES: usize = 32;
 pub(crate) const CONTROL_FILE: &str = "control.redb";
 /// How long requests under way may take to end at a stop, by default.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(30);
-/// How often the gauges that are read, not counted, are set.
-const GAUGES_EVERY: Duration = Duration::from_secs(5);
 
 impl From<OpenFailure> for Failure {
     fn from(failure: OpenFailure) -> Self {
@@ -57,7 +55,8 @@ async fn serve(config: Config, data_dir: &Path, folder: &Folder) -> Result<(), F
     let prometheus = start_metrics()?;
     let listeners = Listeners::bind(&config).await?;
     let addresses = listeners.addresses().map_err(|error| Failure::new(1, error.to_string()))?;
-    let database = ControlDatabase::open(&data_dir.join(CONTROL_FILE)).map_err(|error| Failure::new(6, error.to_string()))?;
+    let database = ControlDatabase::open(&data_dir.join(CONTROL_FILE))
+        .map_err(|error| Failure::new(6, error.to_string()))?;
     let database = Arc::new(database);
     let key = token_key(data_dir)?;
     let within = config.shutdown_timeout.map_or(SHUTDOWN_WITHIN, |limit| limit.0);
@@ -69,8 +68,8 @@ async fn serve(config: Config, data_dir: &Path, folder: &Folder) -> Result<(), F
     let plane = control_plane(&gateway, database, key)?;
     let (stop, stopping) = watch::channel(false);
     let serving = listeners.serve(&gateway, plane, prometheus, &stopping).await;
-    let Serving { nfs, mut tasks } = serving.map_err(|error| Failure::new(1, format!("cannot serve: {error}")))?;
-    tasks.push(tokio::spawn(set_gauges(gateway.clone())));
+    let Serving { nfs, tasks } =
+        serving.map_err(|error| Failure::new(1, format!("cannot serve: {error}")))?;
     ready::announce_ready(data_dir, &addresses)?;
     tracing::info!(version = VERSION, nfs = %addresses.nfs, control = %addresses.control, "the gateway serves");
     wait_for_signal().await?;
@@ -101,7 +100,7 @@ async fn open_configured(gateway: &Arc<Runtime>, database: &ControlDatabase) -> 
         gateway.state.write().metadata.insert(config.name.clone(), store);
     }
     for config in database.cold_stores().map_err(broken)? {
-        let cold = gateway.open_cold(&config).await?;
+        let cold = gateway.open_cold(&config, false).await?;
         gateway.state.write().cold.insert(config.name.clone(), cold);
     }
     for config in database.shares().map_err(broken)? {
@@ -114,16 +113,25 @@ async fn open_configured(gateway: &Arc<Runtime>, database: &ControlDatabase) -> 
 /// could make.
 fn token_key(data_dir: &Path) -> Result<Vec<u8>, Failure> {
     let path = data_dir.join(TOKEN_KEY_FILE);
-    let key = std::fs::read(&path)
-        .map_err(|error| Failure::new(5, format!("cannot read {}: {error}; `dfs init` makes it", path.display())))?;
+    let key = std::fs::read(&path).map_err(|error| {
+        Failure::new(5, format!("cannot read {}: {error}; `dfs init` makes it", path.display()))
+    })?;
     if key.len() < TOKEN_KEY_BYTES {
-        let message = format!("{} has {} bytes instead of {TOKEN_KEY_BYTES}: remove it and run `dfs init --force`", path.display(), key.len());
+        let message = format!(
+            "{} has {} bytes instead of {TOKEN_KEY_BYTES}: remove it and run `dfs init --force`",
+            path.display(),
+            key.len()
+        );
         return Err(Failure::new(5, message));
     }
     Ok(key)
 }
 
-fn control_plane(gateway: &Arc<Runtime>, database: Arc<ControlDatabase>, token_key: Vec<u8>) -> Result<Arc<ControlPlane>, Failure> {
+fn control_plane(
+    gateway: &Arc<Runtime>,
+    database: Arc<ControlDatabase>,
+    token_key: Vec<u8>,
+) -> Result<Arc<ControlPlane>, Failure> {
     let options = PlaneOptions {
         database,
         backend: gateway.clone(),
@@ -133,13 +141,6 @@ fn control_plane(gateway: &Arc<Runtime>, database: Arc<ControlDatabase>, token_k
         version: VERSION,
     };
     ControlPlane::new(options).map_err(|error| Failure::new(1, error.to_string()))
-}
-
-async fn set_gauges(gateway: Arc<Runtime>) {
-    loop {
-        gateway.export_gauges();
-        tokio::time::sleep(GAUGES_EVERY).await;
-    }
 }
 
 async fn wait_for_signal() -> Result<(), Failure> {

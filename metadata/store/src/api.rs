@@ -4,8 +4,8 @@ use crate::error::StoreResult;
 use async_trait::async_trait;
 use bytes::Bytes;
 use dfs_model::{
-    AttrPatch, Change, Cookie, Credentials, DeviceNumber, Epoch, ExtentRun, FsError, Generation, Guard,
-    Inode, InodeId, InodeKind, Name, PackId, ReplayKey, Seq, ShareId, Timestamp,
+    AttrPatch, Change, Cookie, Credentials, DeviceNumber, Epoch, ExtentRun, Generation, Guard, Inode,
+    InodeId, InodeKind, Name, PackId, ReplayKey, Seq, ShareId, Timestamp,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -569,7 +569,7 @@ pub trait MetadataStore: Send + Sync + 'static {
     /// One pack row.
     async fn pack(&self, share: ShareId, pack: PackId) -> StoreResult<Option<PackRow>>;
     /// Makes dirty state clean (JOURNAL §5.3): epoch, pack row `up → live`, each inode by `from_seq`.
-    /// *Errors:* [`StoreError::Refused`] with [`FsError::Internal`] when the pack row is not `up`; cut again under a new id.
+    /// *Errors:* [`StoreError::Refused`] with [`dfs_model::FsError::Internal`] when the pack row is not `up`; cut again under a new id.
     async fn place(
         &self,
         share: ShareId,

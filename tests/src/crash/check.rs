@@ -24,6 +24,7 @@ pub struct Found {
 
 /// Reads the whole share.
 pub async fn dump(world: &World) -> Result<BTreeMap<String, Found>, String> {
+    world.calm();
     let mut found = BTreeMap::new();
     let mut todo = vec![(String::new(), world.engine().root())];
     while let Some((path, dir)) = todo.pop() {
@@ -161,7 +162,10 @@ fn files(
             Some(index) => {
                 at.insert(entry.file, index);
             }
-            None => return Err(wrong_bytes(path, history, least, there)),
+            None => {
+                let why = format!("stable {}, old {old}, floor {floor}, answered {answered}", history.stable);
+                return Err(format!("{} ({why})", wrong_bytes(path, history, least, there)));
+            }
         }
     }
     Ok(at)

@@ -198,10 +198,6 @@ impl Player<'_> {
         names.values_mut().filter(|other| other.file == entry.file).for_each(|other| other.mode = mode);
         let patch = AttrPatch { mode: Patch::Set(mode), ..AttrPatch::default() };
         let done = self.patch(&path, patch).await?;
-        if done.is_ok() && kind == InodeKind::File {
-            // A SETATTR reply is stable: it covers the file's records too.
-            self.stable_data(entry.file);
-        }
         self.noted("chmod", names, BTreeMap::new(), done.map(|_| ()))
     }
 
@@ -347,16 +343,28 @@ impl Player<'_> {
 
     async fn sleep(&mut self) -> Step {
         let millis = if self.rng.random_bool(0.7) { self.rng.random_range(1..500) } else { self.rng.random_range(500..60_000) };
-        tokio::time::sleep(Duration::from_millis(millis)).await;
-        Ok(Outcome::Answered)
+        self.unless_cut(tokio::time::sleep(Duration::from_millis(millis))).await
+    }
+
+    /// Waits for something that the gateway does by itself, but no longer than the disk lives: the time of the cut counts.
+    async fn unless_cut<T>(&self, work: impl Future<Output = T>) -> Step {
+        let cut = async {
+            while !self.world.is_cut() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::select! {
+            _ = work => Ok(Outcome::Answered),
+            () = cut => Ok(Outcome::Cut),
+        }
     }
 
     /// Flushes while the object store misbehaves; gives up waiting where it is cut.
     async fn flush(&mut self) -> Step {
         self.world.trouble(self.rng);
+        let patience = Duration::from_secs(self.rng.random_range(1..120));
         let flush = self.world.engine().stack().flush(FlushScope::All);
-        let _ = tokio::time::timeout(Duration::from_secs(self.rng.random_range(1..120)), flush).await;
-        Ok(Outcome::Answered)
+        self.unless_cut(tokio::time::timeout(patience, flush)).await
     }
 
     /// A file reads as it was written.

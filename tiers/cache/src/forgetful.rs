@@ -119,10 +119,10 @@ impl BlockCache for ForgetfulCache {
         if state.closed {
             return;
         }
-        if let Some(bytes) = decoded.filter(|_| admission.hot) {
-            if !state.chance(self.how.refuse) {
-                state.hot.insert(block, bytes);
-            }
+        if let Some(bytes) = decoded.filter(|_| admission.hot)
+            && !state.chance(self.how.refuse)
+        {
+            state.hot.insert(block, bytes);
         }
         if let Some(bytes) = stored.filter(|_| admission.warm && self.how.warm) {
             if state.chance(self.how.refuse) {

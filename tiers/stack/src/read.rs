@@ -202,8 +202,10 @@ impl Stack {
             memory: self.fetcher.ahead_memory(),
         };
         let Some((from, to)) = self.streams.observe(&seen, &*self.shared.policy) else { return };
-        if let Ok(pieces) = self.block_pieces(read.inode, row, from, to).await {
-            self.fetcher.ahead(&pieces, read.activity);
+        let Ok(pieces) = self.block_pieces(read.inode, row, from, to).await else { return };
+        let taken = self.fetcher.ahead(&pieces, read.activity);
+        if let Some(refused) = pieces.get(taken) {
+            self.streams.issued_until(read.inode, read.stream, refused.offset);
         }
     }
 

@@ -81,7 +81,7 @@ impl Default for StackSettings {
             uploads_max: 16,
             cuts_per_inode: 4,
             pack_memory: 160 << 20,
-            read_ahead_memory: 64 << 20,
+            read_ahead_memory: 96 << 20,
             get_max: 4 << 20,
             map_memory: 32 << 20,
             pack_delete_after: Duration::from_secs(24 * 3600),

@@ -32,17 +32,15 @@ pub(crate) async fn login(
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     Body(request): Body<LoginRequest>,
 ) -> Result<Json<Tokens>, Refusal> {
-    if let Err(problem) = plane.brake.check(from.ip()) {
+    if let Err(problem) = plane.brake.start(from.ip()) {
         metrics::login("refused");
         return Err(problem.into());
     }
     let user = plane.user(&request.username)?;
-    let right = request.password.len() <= PASSWORD_LEN_MAX && verify(&plane, user.as_ref(), request.password).await;
+    let right =
+        request.password.len() <= PASSWORD_LEN_MAX && verify(&plane, user.as_ref(), request.password).await;
     let Some(user) = user.filter(|_| right) else {
         metrics::login("wrong");
-        if plane.brake.wrong(from.ip()) {
-            tracing::warn!(address = %from.ip(), "too many wrong logins: refused for a minute");
-        }
         return Err(wrong_login().into());
     };
     plane.brake.right(from.ip());
@@ -56,7 +54,8 @@ pub(crate) async fn refresh(
 ) -> Result<Json<Tokens>, Refusal> {
     let expired = || Problem::new(401, "unauthorized", "the refresh token is not valid: log in again");
     let claims = plane.tokens.check(&request.refresh_token, TokenUse::Refresh).ok_or_else(expired)?;
-    let user = plane.user(&claims.sub)?.filter(|user| user.token_version == claims.version).ok_or_else(expired)?;
+    let user =
+        plane.user(&claims.sub)?.filter(|user| user.token_version == claims.version).ok_or_else(expired)?;
     Ok(Json(plane.tokens.issue(&user).map_err(Problem::internal)?))
 }
 

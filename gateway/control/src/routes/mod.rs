@@ -7,8 +7,11 @@ mod stores;
 mod tier;
 
 use crate::guard::Refusal;
+use crate::metrics;
 use crate::plane::ControlPlane;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, MatchedPath, Request};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use dfs_api::Problem;
@@ -34,12 +37,36 @@ pub(crate) fn router(plane: Arc<ControlPlane>) -> Router {
         .route("/tier/status", get(tier::status))
         .route("/tier/flush", post(tier::flush))
         .route("/jobs/{id}", get(tier::job))
-        .fallback(no_such_route);
-    Router::new().nest(dfs_api::PREFIX, api).fallback(no_such_route).layer(DefaultBodyLimit::max(BODY_MAX)).with_state(plane)
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(wrong_method)
+        .route_layer(middleware::from_fn(count));
+    Router::new()
+        .nest(dfs_api::PREFIX, api)
+        .fallback(no_such_route)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(plane)
+}
+
+/// Counts requests by the route's pattern (never by what a caller wrote in it) and status.
+async fn count(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let response = next.run(request).await;
+    metrics::request(route.unwrap_or_default(), response.status().as_u16());
+    response
+}
+
+async fn wrong_method(request: Request) -> Refusal {
+    let detail = format!("{} has no {}", request.uri().path(), request.method());
+    Problem::new(405, "no-such-method", detail).into()
 }
 
 async fn no_such_route(request: Request) -> Refusal {
-    Problem::new(404, "no-such-route", format!("there is nothing at {} {}", request.method(), request.uri().path())).into()
+    Problem::new(
+        404,
+        "no-such-route",
+        format!("there is nothing at {} {}", request.method(), request.uri().path()),
+    )
+    .into()
 }
 
 /// A JSON body whose errors are problems that name the field.
@@ -54,7 +81,10 @@ impl<T: DeserializeOwned> FromRequest<Arc<ControlPlane>> for Body<T> {
             Err(rejection) => {
                 let text = rejection.body_text();
                 let field = text.split('`').nth(1).map(str::to_owned);
-                Err(Refusal(Problem { field, ..Problem::new(rejection.status().as_u16(), "invalid-body", text) }))
+                Err(Refusal(Problem {
+                    field,
+                    ..Problem::new(rejection.status().as_u16(), "invalid-body", text)
+                }))
             }
         }
     }

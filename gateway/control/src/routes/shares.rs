@@ -1,6 +1,6 @@
 //! Shares.
 
-use super::{check_name, Body};
+use super::{Body, check_name};
 use crate::guard::{Caller, Refusal};
 use crate::plane::ControlPlane;
 use axum::Json;
@@ -16,8 +16,12 @@ type Plane = State<Arc<ControlPlane>>;
 /// What a durability class means, in one sentence.
 fn promise(class: Durability) -> &'static str {
     match class {
-        Durability::Relaxed => "acknowledged changes survive the death of the process; up to 100 ms of them are lost at a power cut",
-        Durability::Local => "committed data and names survive a power cut; uncommitted data survives the death of the process",
+        Durability::Relaxed => {
+            "acknowledged changes survive the death of the process; up to 100 ms of them are lost at a power cut"
+        }
+        Durability::Local => {
+            "committed data and names survive a power cut; uncommitted data survives the death of the process"
+        }
         Durability::Remote => "committed data and names survive the loss of the box",
     }
 }
@@ -50,7 +54,8 @@ pub(crate) async fn show(
     Path(name): Path<String>,
 ) -> Result<Json<ShareStatus>, Refusal> {
     caller.at_least(Role::Operator)?;
-    let config = plane.database.get::<ShareConfig>(&name)?.ok_or_else(|| Problem::not_found("share", &name))?;
+    let config =
+        plane.database.get::<ShareConfig>(&name)?.ok_or_else(|| Problem::not_found("share", &name))?;
     Ok(Json(status(&plane, config).await))
 }
 
@@ -62,7 +67,9 @@ fn check(plane: &ControlPlane, config: &ShareConfig) -> Result<(), Refusal> {
         return Err(Problem::field("block_size", rule).into());
     }
     if config.root_mode > 0o7777 {
-        return Err(Problem::field("root_mode", "root_mode has twelve bits, for instance 493 (octal 755)").into());
+        return Err(
+            Problem::field("root_mode", "root_mode has twelve bits, for instance 493 (octal 755)").into()
+        );
     }
     let metadata = plane.database.get::<MetadataStoreConfig>(&config.metadata)?;
     let metadata = metadata.ok_or_else(|| Problem {

@@ -1,12 +1,14 @@
 //! Metadata stores and cold stores.
 
-use super::{check_name, Body};
+use super::{Body, check_name};
 use crate::guard::{Caller, Refusal};
 use crate::plane::ControlPlane;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use dfs_api::{ColdStoreConfig, ColdStoreStatus, MetadataStoreConfig, MetadataStoreStatus, Problem, Role, ShareConfig};
+use dfs_api::{
+    ColdStoreConfig, ColdStoreStatus, MetadataStoreConfig, MetadataStoreStatus, Problem, Role, ShareConfig,
+};
 use std::sync::Arc;
 
 type Plane = State<Arc<ControlPlane>>;
@@ -18,10 +20,14 @@ fn users_of(plane: &ControlPlane, refers: impl Fn(&ShareConfig) -> bool) -> Resu
 }
 
 fn in_use(what: &str, name: &str, shares: &[String]) -> Refusal {
-    Problem::conflict(format!("{what} '{name}' is used by {}: delete those shares first", shares.join(", "))).into()
+    Problem::conflict(format!("{what} '{name}' is used by {}: delete those shares first", shares.join(", ")))
+        .into()
 }
 
-pub(crate) async fn list_metadata(State(plane): Plane, caller: Caller) -> Result<Json<Vec<MetadataStoreStatus>>, Refusal> {
+pub(crate) async fn list_metadata(
+    State(plane): Plane,
+    caller: Caller,
+) -> Result<Json<Vec<MetadataStoreStatus>>, Refusal> {
     caller.at_least(Role::Operator)?;
     let mut shown = Vec::new();
     for config in plane.database.metadata_stores()? {
@@ -69,7 +75,10 @@ pub(crate) async fn remove_metadata(
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(crate) async fn list_cold(State(plane): Plane, caller: Caller) -> Result<Json<Vec<ColdStoreStatus>>, Refusal> {
+pub(crate) async fn list_cold(
+    State(plane): Plane,
+    caller: Caller,
+) -> Result<Json<Vec<ColdStoreStatus>>, Refusal> {
     caller.at_least(Role::Operator)?;
     let mut shown = Vec::new();
     for config in plane.database.cold_stores()? {

@@ -31,8 +31,13 @@ pub(crate) async fn flush(
     Ok((StatusCode::ACCEPTED, Json(job)))
 }
 
-pub(crate) async fn job(State(plane): Plane, caller: Caller, Path(id): Path<u64>) -> Result<Json<Job>, Refusal> {
+pub(crate) async fn job(
+    State(plane): Plane,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Job>, Refusal> {
     caller.at_least(Role::Operator)?;
-    let job = plane.jobs.get(id).ok_or_else(|| Problem::not_found("job", &id.to_string()))?;
+    let job = id.parse().ok().and_then(|number| plane.jobs.get(number));
+    let job = job.ok_or_else(|| Problem::not_found("job", &id))?;
     Ok(Json(job))
 }

@@ -34,7 +34,13 @@ fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Failure {
 impl Init {
     pub(super) fn run(&self, config: &Path) -> Result<(), Failure> {
         if config.exists() && !self.force {
-            return Err(Failure::new(2, format!("{} exists; --force overwrites it (the data folder is never touched)", config.display())));
+            return Err(Failure::new(
+                2,
+                format!(
+                    "{} exists; --force overwrites it (the data folder is never touched)",
+                    config.display()
+                ),
+            ));
         }
         refuse_foreign(&self.data_dir)?;
         make_folder(&self.data_dir)?;
@@ -63,7 +69,8 @@ impl Init {
         }
         let given = if self.admin_password_stdin { Some(password_from_stdin()?) } else { None };
         let password = given.clone().unwrap_or_else(random_password);
-        let user = User::admin(&self.admin, &password, given.is_none(), &OsEntropy).map_err(|why| Failure::new(2, why))?;
+        let user = User::admin(&self.admin, &password, given.is_none(), &OsEntropy)
+            .map_err(|why| Failure::new(2, why))?;
         database.put_user(&user).map_err(|error| Failure::new(5, error.to_string()))?;
         Ok(given.is_none().then_some(password))
     }
@@ -73,7 +80,8 @@ impl Init {
 fn refuse_foreign(path: &Path) -> Result<(), Failure> {
     let Ok(entries) = std::fs::read_dir(path) else { return Ok(()) };
     let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
-    let ours = names.iter().any(|name| name == crate::serve::CONTROL_FILE || name == crate::serve::TOKEN_KEY_FILE);
+    let ours =
+        names.iter().any(|name| name == crate::serve::CONTROL_FILE || name == crate::serve::TOKEN_KEY_FILE);
     let strange = names.iter().find(|name| *name != "lost+found" && *name != crate::ready::LOCK_FILE);
     match strange {
         Some(name) if !ours => {
@@ -93,7 +101,8 @@ fn make_folder(path: &Path) -> Result<(), Failure> {
     made.map_err(|error| cannot("make the data folder", path, &error))?;
     use std::os::unix::fs::PermissionsExt;
     let only_owner = std::fs::Permissions::from_mode(0o700);
-    std::fs::set_permissions(path, only_owner).map_err(|error| cannot("protect the data folder", path, &error))
+    std::fs::set_permissions(path, only_owner)
+        .map_err(|error| cannot("protect the data folder", path, &error))
 }
 
 fn make_key(path: &Path) -> Result<(), Failure> {
@@ -111,7 +120,8 @@ fn write_config(path: &Path, data_dir: &Path) -> Result<(), Failure> {
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent).map_err(|error| cannot("make the folder", parent, &error))?;
     }
-    let quoted = serde_json::to_string(&data_dir.display().to_string()).map_err(|error| Failure::new(2, error.to_string()))?;
+    let quoted = serde_json::to_string(&data_dir.display().to_string())
+        .map_err(|error| Failure::new(2, error.to_string()))?;
     let text = format!(
         "# Configuration of the gateway. Every key is optional but data_dir; deploy/config.sample.yaml explains them all.\ndata_dir: {quoted}\n"
     );

@@ -83,16 +83,30 @@ pub fn run() -> ExitCode {
 /// Reads the configuration and its data folder.
 fn configured(path: &Path) -> Result<(crate::Config, PathBuf), Failure> {
     if !path.exists() {
-        return Err(Failure::new(2, format!("there is no configuration {}: run `dfs init` first, or name one with --config", path.display())));
+        return Err(Failure::new(
+            2,
+            format!(
+                "there is no configuration {}: run `dfs init` first, or name one with --config",
+                path.display()
+            ),
+        ));
     }
     let config = crate::config::load(path).map_err(|error| Failure::new(2, error.to_string()))?;
     let data_dir = config.data_dir.clone();
-    let data_dir = data_dir.ok_or_else(|| Failure::new(2, format!("{}: data_dir is missing: name the folder of the local state", path.display())))?;
+    let data_dir = data_dir.ok_or_else(|| {
+        Failure::new(
+            2,
+            format!("{}: data_dir is missing: name the folder of the local state", path.display()),
+        )
+    })?;
     Ok((config, data_dir))
 }
 
 /// Waits between two looks at another process.
-#[allow(clippy::disallowed_methods, reason = "one process waits for another; nothing else runs in this one yet")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "one process waits for another; nothing else runs in this one yet"
+)]
 pub(crate) fn pause(step: Duration) {
     std::thread::sleep(step);
 }

@@ -1,6 +1,6 @@
 //! `dfs start`: runs the gateway, or starts it in the background and waits until it serves.
 
-use super::{configured, pause, Failure};
+use super::{Failure, configured, pause};
 use crate::ready::{ready, running_pid};
 use clap::Args;
 use std::os::unix::process::CommandExt;
@@ -29,21 +29,30 @@ impl Start {
     pub(super) fn run(&self, config_path: &Path) -> Result<(), Failure> {
         let (config, data_dir) = configured(config_path)?;
         if self.foreground {
-            crate::logging::start(&config.logging, self.log_file.as_deref()).map_err(|why| Failure::new(2, why))?;
+            crate::logging::start(&config.logging, self.log_file.as_deref())
+                .map_err(|why| Failure::new(2, why))?;
             return crate::serve::run(config, &data_dir, self.pid_file.as_deref());
         }
         if let Some(pid) = running_pid(&data_dir) {
-            return Err(Failure::new(4, format!("a gateway runs on {} already (pid {pid}); stop it with `dfs stop`", data_dir.display())));
+            return Err(Failure::new(
+                4,
+                format!(
+                    "a gateway runs on {} already (pid {pid}); stop it with `dfs stop`",
+                    data_dir.display()
+                ),
+            ));
         }
         self.in_background(config_path, &data_dir)
     }
 
     fn in_background(&self, config_path: &Path, data_dir: &Path) -> Result<(), Failure> {
         let log = self.log_file.clone().unwrap_or_else(|| data_dir.join("dfs.log"));
-        let exe = std::env::current_exe().map_err(|error| Failure::new(1, format!("cannot find this program: {error}")))?;
+        let exe = std::env::current_exe()
+            .map_err(|error| Failure::new(1, format!("cannot find this program: {error}")))?;
         let errors = data_dir.join(format!("start-error.{}", std::process::id()));
-        let stderr = std::fs::File::create(&errors)
-            .map_err(|error| Failure::new(5, format!("cannot write to the data folder {}: {error}", data_dir.display())))?;
+        let stderr = std::fs::File::create(&errors).map_err(|error| {
+            Failure::new(5, format!("cannot write to the data folder {}: {error}", data_dir.display()))
+        })?;
         let mut command = Command::new(exe);
         command.arg("--config").arg(config_path).args(["start", "--foreground", "--log-file"]).arg(&log);
         if let Some(pid_file) = &self.pid_file {
@@ -67,7 +76,11 @@ fn wait_until_ready(child: &mut Child, data_dir: &Path, errors: &Path, log: &Pat
         if let Ok(Some(status)) = child.try_wait() {
             let said = std::fs::read_to_string(errors).unwrap_or_default();
             let said = said.trim().trim_start_matches("dfs: ");
-            let why = if said.is_empty() { format!("it ended with {status}; see {}", log.display()) } else { said.to_owned() };
+            let why = if said.is_empty() {
+                format!("it ended with {status}; see {}", log.display())
+            } else {
+                said.to_owned()
+            };
             let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1).max(1);
             return Err(Failure::new(code, why));
         }
@@ -78,5 +91,8 @@ fn wait_until_ready(child: &mut Child, data_dir: &Path, errors: &Path, log: &Pat
         pause(step);
         waited += step;
     }
-    Err(Failure::new(1, format!("the gateway (pid {}) is still starting; look at {}", child.id(), log.display())))
+    Err(Failure::new(
+        1,
+        format!("the gateway (pid {}) is still starting; look at {}", child.id(), log.display()),
+    ))
 }

@@ -1,6 +1,6 @@
 //! `dfs status`: whether the gateway runs, and how it is.
 
-use super::{configured, Failure};
+use super::{Failure, configured};
 use crate::ready::{ready, running_pid};
 use clap::Args;
 use std::path::Path;
@@ -20,15 +20,20 @@ impl Status {
             return Err(Failure::new(3, format!("no gateway runs on {}", data_dir.display())));
         };
         let Some(ready) = ready(&data_dir) else {
-            return Err(Failure::new(3, format!("the gateway (pid {pid}) is starting or stopping on {}", data_dir.display())));
+            return Err(Failure::new(
+                3,
+                format!("the gateway (pid {pid}) is starting or stopping on {}", data_dir.display()),
+            ));
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(1, error.to_string()))?;
         let client = dfs_api::Client::new(&format!("http://{}", ready.control), None);
         let health = runtime.block_on(client.health());
-        let health = health.map_err(|error| Failure::new(3, format!("pid {pid} holds the data folder, but: {error}")))?;
+        let health = health
+            .map_err(|error| Failure::new(3, format!("pid {pid} holds the data folder, but: {error}")))?;
         if self.output == "json" {
-            let text = serde_json::to_string_pretty(&health).map_err(|error| Failure::new(1, error.to_string()))?;
+            let text =
+                serde_json::to_string_pretty(&health).map_err(|error| Failure::new(1, error.to_string()))?;
             println!("{text}");
         } else {
             println!("status   {}", health.status);

@@ -1,9 +1,9 @@
 //! `dfs stop`: asks the gateway to end, and waits.
 
-use super::{configured, pause, Failure};
+use super::{Failure, configured, pause};
 use crate::ready::{is_locked, running_pid};
 use clap::Args;
-use rustix::process::{kill_process, Pid, Signal};
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,7 +32,10 @@ impl Stop {
             return Ok(());
         }
         if !self.force {
-            return Err(Failure::new(1, format!("the gateway (pid {pid}) has not ended after {} s; --force kills it", self.timeout)));
+            return Err(Failure::new(
+                1,
+                format!("the gateway (pid {pid}) has not ended after {} s; --force kills it", self.timeout),
+            ));
         }
         send(target, Signal::KILL)?;
         if ended(&data_dir, Duration::from_secs(10)) {

@@ -51,10 +51,15 @@ fn explain(message: &str) -> String {
     let Some(rest) = message.split("unknown field `").nth(1) else { return message.to_owned() };
     let Some((unknown, expected)) = rest.split_once('`') else { return message.to_owned() };
     let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
-    let near = known.iter().max_by(|a, b| strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown)));
+    let near = known
+        .iter()
+        .max_by(|a, b| strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown)));
     match near {
         Some(near) => {
-            format!("unknown key '{unknown}': did you mean '{near}'? known here: {} ({first_line})", known.join(", "))
+            format!(
+                "unknown key '{unknown}': did you mean '{near}'? known here: {} ({first_line})",
+                known.join(", ")
+            )
         }
         None => message.to_owned(),
     }
@@ -72,7 +77,10 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     };
     exposed("control", config.control.listen, config.control.insecure_listen)?;
     exposed("metrics", config.metrics.listen, config.metrics.insecure_listen)?;
-    if config.portmap.enabled && !config.portmap.listen.ip().is_loopback() && config.portmap.listen.port() == 0 {
+    if config.portmap.enabled
+        && !config.portmap.listen.ip().is_loopback()
+        && config.portmap.listen.port() == 0
+    {
         return Err(ConfigError::Conflict("portmap.listen: a fixed port is needed".to_owned()));
     }
     Ok(())

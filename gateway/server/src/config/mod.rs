@@ -6,7 +6,7 @@
 mod load;
 mod values;
 
-pub use load::{load, ConfigError};
+pub use load::{ConfigError, load};
 pub use values::{Duration, Size};
 
 use serde::{Deserialize, Serialize};

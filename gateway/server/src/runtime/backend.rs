@@ -4,8 +4,8 @@ use super::folder::with_causes;
 use super::{OpenFailure, Runtime};
 use async_trait::async_trait;
 use dfs_api::{ColdStoreConfig, MetadataStoreConfig, Problem, ShareConfig, ShareTierStatus, TierStatus};
-use dfs_control::backend::{Backend, ShareFacts};
 use dfs_cold::KeySpace;
+use dfs_control::backend::{Backend, ShareFacts};
 use dfs_stack::FlushScope;
 use std::time::Duration;
 
@@ -45,12 +45,17 @@ impl Backend for Runtime {
     }
 
     async fn add_cold_store(&self, config: &ColdStoreConfig) -> Result<(), Problem> {
-        let live = self.open_cold(config).await.map_err(problem)?;
-        let space = KeySpace::new(&live.prefix).map_err(|error| Problem::field("prefix", error.to_string()))?;
+        let live = self.open_cold(config, true).await.map_err(problem)?;
+        let space =
+            KeySpace::new(&live.prefix).map_err(|error| Problem::field("prefix", error.to_string()))?;
         let report = dfs_cold::probe(live.stack.base().as_ref(), &space, self.entropy.as_ref()).await;
         if !report.is_good() {
             let why = report.text();
-            return Err(Problem::new(422, "unusable", format!("cold store '{}' cannot be used: {why}", config.name)));
+            return Err(Problem::new(
+                422,
+                "unusable",
+                format!("cold store '{}' cannot be used: {why}", config.name),
+            ));
         }
         self.state.write().cold.insert(config.name.clone(), live);
         Ok(())
@@ -73,7 +78,8 @@ impl Backend for Runtime {
     }
 
     async fn delete_share(&self, name: &str) -> Result<(), Problem> {
-        let live = self.close_share(name, CLOSE_WITHIN).await.ok_or_else(|| Problem::not_found("share", name))?;
+        let live =
+            self.close_share(name, CLOSE_WITHIN).await.ok_or_else(|| Problem::not_found("share", name))?;
         let metadata = self.state.read().metadata.get(&live.config.metadata).cloned();
         let metadata = metadata.ok_or_else(|| Problem::not_found("metadata store", &live.config.metadata))?;
         let deleted = metadata.delete_share(live.id).await;
@@ -116,7 +122,9 @@ impl Backend for Runtime {
         };
         for live in shares {
             let flushed = live.engine.stack().flush(FlushScope::All).await;
-            flushed.map_err(|error| Problem::internal(format!("share '{}': {}", live.config.name, with_causes(&error))))?;
+            flushed.map_err(|error| {
+                Problem::internal(format!("share '{}': {}", live.config.name, with_causes(&error)))
+            })?;
         }
         Ok(())
     }

@@ -17,7 +17,10 @@ pub(crate) struct Sizes {
 
 /// Sizes from configuration and disk. *Units:* bytes; `total` and `free` of the data folder's disk.
 pub(crate) fn sizes(config: &Config, total: u64, free: u64) -> Sizes {
-    let journal = config.journal.size.map_or((total / 10).clamp(GIB, 64 * GIB).min(free / 4).max(64 << 20), |size| size.0);
+    let journal = config
+        .journal
+        .size
+        .map_or((total / 10).clamp(GIB, 64 * GIB).min(free / 4).max(64 << 20), |size| size.0);
     let default_segment = if journal >= 2 * GIB { 64 << 20 } else { 16 << 20 };
     let segment = config.journal.segment.map_or(default_segment.min(journal / 8).max(1 << 20), |size| size.0);
     let min_free = config.disk.min_free.map_or((total / 20).max(GIB), |size| size.0);
@@ -39,6 +42,7 @@ pub(crate) fn memory(config: &Config, policy: &dyn Policy, sizes: &Sizes) -> Mem
 fn machine_memory() -> u64 {
     let info = rustix::system::sysinfo();
     let machine = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit.max(1)));
-    let confined = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    let confined =
+        std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
     confined.map_or(machine, |limit: u64| machine.min(limit))
 }

@@ -1,6 +1,6 @@
 //! The data folder: its lock, its log pool and its cache.
 
-use super::budget::{memory, sizes, Sizes};
+use super::budget::{Sizes, memory, sizes};
 use super::{Runtime, State};
 use crate::config::Config;
 use crate::system::{OsEntropy, SystemClock};
@@ -60,7 +60,8 @@ impl Folder {
     pub fn lock(data_dir: &Path) -> Result<Folder, OpenFailure> {
         let shown = data_dir.display();
         if !data_dir.is_dir() {
-            let message = format!("the data folder {shown} does not exist: run `dfs init`, or mount the disk it is on");
+            let message =
+                format!("the data folder {shown} does not exist: run `dfs init`, or mount the disk it is on");
             return Err(OpenFailure::new(5, message));
         }
         let disk = RealDisk::open(data_dir)
@@ -68,12 +69,18 @@ impl Folder {
         match lock_patiently(disk.as_ref()) {
             Ok(lock) => Ok(Folder { disk, _lock: lock }),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                let message = format!("another gateway holds the data folder {shown}; one folder serves one gateway (dfs status, dfs stop)");
+                let pid = crate::ready::running_pid(data_dir)
+                    .map_or_else(String::new, |pid| format!(" (pid {pid})"));
+                let message = format!(
+                    "another gateway{pid} holds the data folder {shown}; one folder serves one gateway (dfs status, dfs stop)"
+                );
                 Err(OpenFailure::new(4, message))
             }
             Err(error) => Err(OpenFailure::new(
                 5,
-                format!("cannot lock the data folder {shown}: {error}; it must be writable, and its file system must have locks"),
+                format!(
+                    "cannot lock the data folder {shown}: {error}; it must be writable, and its file system must have locks"
+                ),
             )),
         }
     }
@@ -84,13 +91,20 @@ impl Folder {
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
         let policy: Arc<dyn Policy> = Arc::new(FixedPolicy);
         let disk: Arc<dyn Disk> = self.disk.clone();
-        let io = |error: std::io::Error| OpenFailure::new(5, format!("cannot read the data folder {}: {error}", data_dir.display()));
+        let io = |error: std::io::Error| {
+            OpenFailure::new(5, format!("cannot read the data folder {}: {error}", data_dir.display()))
+        };
         let sizes = sizes(&config, disk.total_bytes().map_err(io)?, disk.free_bytes().map_err(io)?);
         let split = memory(&config, policy.as_ref(), &sizes);
         let poison = Poison::default();
         let segments = disk.sub("journal").map_err(io)?;
-        let options = PoolConfig { segment_bytes: sizes.segment, poison: poison.clone(), ..PoolConfig::new(sizes.journal) };
-        let pool = SegmentPool::open(segments, options).map_err(|error| pool_failure(&data_dir.join("journal"), &error))?;
+        let options = PoolConfig {
+            segment_bytes: sizes.segment,
+            poison: poison.clone(),
+            ..PoolConfig::new(sizes.journal)
+        };
+        let pool = SegmentPool::open(segments, options)
+            .map_err(|error| pool_failure(&data_dir.join("journal"), &error))?;
         let mut options = PressureOptions::for_pool(sizes.journal, sizes.segment);
         options.overlay_bytes_max = split.overlay;
         let pressure = Pressure::new(options, clock.clone());
@@ -117,7 +131,9 @@ impl Folder {
 fn lock_patiently(disk: &RealDisk) -> std::io::Result<DiskLock> {
     for _ in 0..LOCK_TRIES {
         match disk.lock(crate::ready::LOCK_FILE) {
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => crate::commands::pause(LOCK_PAUSE),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                crate::commands::pause(LOCK_PAUSE)
+            }
             done => return done,
         }
     }
@@ -129,26 +145,43 @@ fn pool_failure(folder: &Path, error: &PoolError) -> OpenFailure {
     let why = with_causes(error);
     let shown = folder.display();
     match error {
-        PoolError::Damaged(_) | PoolError::NewerFormat { .. } => {
-            OpenFailure::new(6, format!("the journal in {shown} cannot be opened, no data was touched: {why}"))
-        }
+        PoolError::Damaged(_) | PoolError::NewerFormat { .. } => OpenFailure::new(
+            6,
+            format!("the journal in {shown} cannot be opened, no data was touched: {why}"),
+        ),
         PoolError::Config(_) => OpenFailure::new(2, format!("journal.size and journal.segment: {why}")),
-        PoolError::TooSmall { .. } => {
-            OpenFailure::new(5, format!("the journal in {shown} does not fit the disk: {why}; free some space, or make journal.size smaller"))
-        }
+        PoolError::TooSmall { .. } => OpenFailure::new(
+            5,
+            format!(
+                "the journal in {shown} does not fit the disk: {why}; free some space, or make journal.size smaller"
+            ),
+        ),
         _ => OpenFailure::new(5, format!("the journal in {shown} cannot be opened: {why}")),
     }
 }
 
-async fn open_cache(config: &Config, data_dir: &Path, sizes: &Sizes, hot: u64) -> Result<Arc<dyn BlockCache>, OpenFailure> {
+async fn open_cache(
+    config: &Config,
+    data_dir: &Path,
+    sizes: &Sizes,
+    hot: u64,
+) -> Result<Arc<dyn BlockCache>, OpenFailure> {
     if sizes.warm < WARM_MIN {
         if sizes.warm > 0 {
-            tracing::warn!(bytes = sizes.warm, "too little disk for a warm tier: blocks are cached in memory only");
+            tracing::warn!(
+                bytes = sizes.warm,
+                "too little disk for a warm tier: blocks are cached in memory only"
+            );
         }
         return Ok(Arc::new(TieredCache::memory_only(hot)));
     }
     let folder = config.warm.dir.clone().unwrap_or_else(|| data_dir.join("warm"));
     let opened = TieredCache::open(hot, WarmConfig::new(&folder, sizes.warm)).await;
-    let cache = opened.map_err(|error| OpenFailure::new(5, format!("the warm tier in {} cannot be opened: {}", folder.display(), with_causes(&error))))?;
+    let cache = opened.map_err(|error| {
+        OpenFailure::new(
+            5,
+            format!("the warm tier in {} cannot be opened: {}", folder.display(), with_causes(&error)),
+        )
+    })?;
     Ok(Arc::new(cache))
 }

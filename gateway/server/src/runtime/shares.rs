@@ -34,7 +34,12 @@ impl Runtime {
             let metadata = state.metadata.get(&config.metadata).cloned();
             (metadata, state.cold.get(&config.cold).cloned())
         };
-        let missing = |what: &str, name: &str| OpenFailure::new(2, format!("share '{}' refers to {what} '{name}', which does not exist", config.name));
+        let missing = |what: &str, name: &str| {
+            OpenFailure::new(
+                2,
+                format!("share '{}' refers to {what} '{name}', which does not exist", config.name),
+            )
+        };
         let metadata = metadata.ok_or_else(|| missing("metadata store", &config.metadata))?;
         let cold = cold.ok_or_else(|| missing("cold store", &config.cold))?;
         client_list(config)?;
@@ -65,14 +70,21 @@ impl Runtime {
     }
 
     /// The share's record in its metadata store, made when it is new.
-    async fn record(&self, config: &ShareConfig, store: &dyn MetadataStore) -> Result<ShareRecord, OpenFailure> {
-        let failed = |error: dfs_store::StoreError| OpenFailure::new(6, format!("share '{}': {}", config.name, with_causes(&error)));
+    async fn record(
+        &self,
+        config: &ShareConfig,
+        store: &dyn MetadataStore,
+    ) -> Result<ShareRecord, OpenFailure> {
+        let failed = |error: dfs_store::StoreError| {
+            OpenFailure::new(6, format!("share '{}': {}", config.name, with_causes(&error)))
+        };
         let known = store.shares().await.map_err(failed)?;
         if let Some(record) = known.into_iter().find(|record| record.name == config.name) {
             return Ok(record);
         }
         let record = new_record(config, self.entropy.as_ref(), self.clock.wall());
-        let made = store.create_share(record.clone(), config.root_mode, config.root_uid, config.root_gid).await;
+        let made =
+            store.create_share(record.clone(), config.root_mode, config.root_uid, config.root_gid).await;
         made.map_err(failed)?;
         Ok(record)
     }
@@ -87,7 +99,11 @@ impl Runtime {
 
     fn engine_settings(&self, config: &ShareConfig) -> EngineSettings {
         EngineSettings {
-            class: if config.durability == Durability::Relaxed { DurabilityClass::Relaxed } else { DurabilityClass::Local },
+            class: if config.durability == Durability::Relaxed {
+                DurabilityClass::Relaxed
+            } else {
+                DurabilityClass::Local
+            },
             capacity: config.capacity,
             label: config.name.clone(),
             read_only: config.read_only,
@@ -111,7 +127,11 @@ impl Runtime {
             uploads_max: self.config.pack.uploads.unwrap_or(defaults.uploads_max),
             pack_memory: self.split.packs,
             read_ahead_memory: self.split.read_ahead,
-            pack_delete_after: self.config.pack.delete_after.map_or(defaults.pack_delete_after, |limit| limit.0),
+            pack_delete_after: self
+                .config
+                .pack
+                .delete_after
+                .map_or(defaults.pack_delete_after, |limit| limit.0),
             prefix,
             host,
             ..defaults
@@ -165,20 +185,31 @@ fn new_record(config: &ShareConfig, entropy: &dyn Entropy, now: dfs_model::Times
 }
 
 fn open_failure(name: &str, error: &OpenError) -> OpenFailure {
-    OpenFailure::new(6, format!("share '{name}' cannot be opened, no data was touched: {}", with_causes(error)))
+    OpenFailure::new(
+        6,
+        format!("share '{name}' cannot be opened, no data was touched: {}", with_causes(error)),
+    )
 }
 
 /// The rules of who may mount, with host names resolved now.
 fn client_list(config: &ShareConfig) -> Result<ClientList, OpenFailure> {
     let mut rules = Vec::new();
     for text in &config.clients {
-        let rule: ClientRule = text.parse().map_err(|error| OpenFailure::new(2, format!("clients: {error}")))?;
+        let rule: ClientRule =
+            text.parse().map_err(|error| OpenFailure::new(2, format!("clients: {error}")))?;
         rules.push(rule);
     }
     let list = ClientList::new(rules);
     let hosts: Vec<(String, Vec<std::net::IpAddr>)> = list
         .host_names()
-        .map(|host| (host.to_owned(), std::net::ToSocketAddrs::to_socket_addrs(&(host, 0)).map(|found| found.map(|at| at.ip()).collect()).unwrap_or_default()))
+        .map(|host| {
+            (
+                host.to_owned(),
+                std::net::ToSocketAddrs::to_socket_addrs(&(host, 0))
+                    .map(|found| found.map(|at| at.ip()).collect())
+                    .unwrap_or_default(),
+            )
+        })
         .collect();
     for (host, found) in &hosts {
         if found.is_empty() {

@@ -9,7 +9,12 @@ impl Runtime {
     pub fn share_tiers(&self, live: &LiveShare) -> ShareTierStatus {
         let tiers = live.engine.stack().status();
         let journal = live.engine.journal().stats();
-        let cold = self.state.read().cold.get(&live.config.cold).map_or_else(|| "missing".to_owned(), |cold| cold.health());
+        let cold = self
+            .state
+            .read()
+            .cold
+            .get(&live.config.cold)
+            .map_or_else(|| "missing".to_owned(), |cold| cold.health());
         let seconds = |age: Option<Duration>| age.map(|age| age.as_secs_f64());
         ShareTierStatus {
             share: live.config.name.clone(),
@@ -57,8 +62,10 @@ impl Runtime {
         for share in &tiers.shares {
             let name = || share.share.clone();
             metrics::gauge!("dfs_server_dirty_bytes", "share" => name()).set(share.dirty_bytes as f64);
-            metrics::gauge!("dfs_server_oldest_undurable_seconds", "share" => name()).set(share.oldest_undurable_seconds.unwrap_or(0.0));
-            metrics::gauge!("dfs_server_oldest_unplaced_seconds", "share" => name()).set(share.oldest_unplaced_seconds.unwrap_or(0.0));
+            metrics::gauge!("dfs_server_oldest_undurable_seconds", "share" => name())
+                .set(share.oldest_undurable_seconds.unwrap_or(0.0));
+            metrics::gauge!("dfs_server_oldest_unplaced_seconds", "share" => name())
+                .set(share.oldest_unplaced_seconds.unwrap_or(0.0));
         }
         metrics::gauge!("dfs_server_occupancy_ratio").set(tiers.occupancy);
         for live in self.shares() {
@@ -66,11 +73,3 @@ impl Runtime {
         }
     }
 }
-
-/// Name, unit, labels and meaning of the gauges set here.
-pub const METRICS: &[(&str, &str, &[&str], &str)] = &[
-    ("dfs_server_dirty_bytes", "bytes", &["share"], "Bytes whose only durable copy is the journal."),
-    ("dfs_server_oldest_undurable_seconds", "seconds", &["share"], "Age of the oldest record that a power cut would lose; 0 without one."),
-    ("dfs_server_oldest_unplaced_seconds", "seconds", &["share"], "Age of the oldest record that is not in the object store; 0 without one."),
-    ("dfs_server_occupancy_ratio", "0 … 1", &[], "Journal from the oldest unplaced record to the head, over its size."),
-];

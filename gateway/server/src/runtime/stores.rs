@@ -30,38 +30,63 @@ impl LiveCold {
 
 impl Runtime {
     /// Opens (or makes) a metadata store.
-    pub async fn open_metadata(&self, config: &MetadataStoreConfig) -> Result<Arc<dyn MetadataStore>, OpenFailure> {
+    pub async fn open_metadata(
+        &self,
+        config: &MetadataStoreConfig,
+    ) -> Result<Arc<dyn MetadataStore>, OpenFailure> {
         match config.kind {
             MetadataKind::Memory => Ok(Arc::new(MemoryStore::new())),
             MetadataKind::Embedded => {
                 let name = format!("metadata-{}", config.name);
-                let io = |error: std::io::Error| OpenFailure::new(5, format!("cannot use {}: {error}", self.data_dir.join(&name).display()));
+                let io = |error: std::io::Error| {
+                    OpenFailure::new(
+                        5,
+                        format!("cannot use {}: {error}", self.data_dir.join(&name).display()),
+                    )
+                };
                 let disk = self.disk.sub(&name).map_err(io)?;
-                let sizes = super::budget::sizes(&self.config, self.disk.total_bytes().map_err(io)?, self.disk.free_bytes().map_err(io)?);
+                let sizes = super::budget::sizes(
+                    &self.config,
+                    self.disk.total_bytes().map_err(io)?,
+                    self.disk.free_bytes().map_err(io)?,
+                );
                 let mut options = EmbeddedConfig::new(self.clock.clone());
                 options.cache_bytes = usize::try_from(self.split.metadata / 2).unwrap_or(usize::MAX);
                 options.min_free_bytes = sizes.min_free;
                 options.poison = self.poison.clone();
                 options.reserve_bytes = sizes.reserve;
                 let store = EmbeddedStore::open(disk, options).await.map_err(|error| {
-                    OpenFailure::new(6, format!("metadata store '{}' in {}: {}", config.name, self.data_dir.join(&name).display(), with_causes(&error)))
+                    OpenFailure::new(
+                        6,
+                        format!(
+                            "metadata store '{}' in {}: {}",
+                            config.name,
+                            self.data_dir.join(&name).display(),
+                            with_causes(&error)
+                        ),
+                    )
                 })?;
                 Ok(Arc::new(store))
             }
         }
     }
 
-    /// Connects a cold store; asks nothing of it yet.
-    pub async fn open_cold(&self, config: &ColdStoreConfig) -> Result<LiveCold, OpenFailure> {
-        let refused = |error: dfs_cold::ColdError| OpenFailure::new(5, format!("cold store '{}': {}", config.name, with_causes(&error)));
+    /// Connects a cold store; asks nothing of it yet. A directory is made only when the store is new (`create`): at a restart
+    /// a missing one is a disk that is not mounted, and an empty one in its place would lose packs.
+    pub async fn open_cold(&self, config: &ColdStoreConfig, create: bool) -> Result<LiveCold, OpenFailure> {
+        let refused = |error: dfs_cold::ColdError| {
+            OpenFailure::new(5, format!("cold store '{}': {}", config.name, with_causes(&error)))
+        };
         let (base, prefix): (Arc<dyn ColdStore>, String) = match &config.backend {
             ColdBackend::Memory => (Arc::new(MemoryCold::new(self.clock.clone())), String::new()),
             ColdBackend::Dir { path } => {
                 let path = std::path::Path::new(path);
-                let dir = DirCold::open(path, true, self.entropy.clone()).await.map_err(refused)?;
+                let dir = DirCold::open(path, create, self.entropy.clone()).await.map_err(refused)?;
                 (Arc::new(dir), String::new())
-            },
-            ColdBackend::S3(s3) => (Arc::new(S3Cold::open(s3_config(s3)).await.map_err(refused)?), s3.prefix.clone()),
+            }
+            ColdBackend::S3(s3) => {
+                (Arc::new(S3Cold::open(s3_config(s3)).await.map_err(refused)?), s3.prefix.clone())
+            }
         };
         let layers = ColdConfig::named(config.name.clone());
         let stack = ColdStack::build(base, layers, self.clock.clone(), self.entropy.clone());

@@ -28,14 +28,20 @@ const CHECKPOINT_AMPLIFICATION: u64 = 8;
 const CHECKPOINT_FREE_MIN: u64 = 16 << 20;
 
 /// Starts the task that checkpoints on time and on pressure. It ends with the store, or when the folder is poisoned.
-pub fn spawn(shared: &Arc<Shared>) {
+pub fn spawn(shared: &Arc<Shared>) -> tokio::task::JoinHandle<()> {
     let weak = Arc::downgrade(shared);
     let pressed = Arc::clone(&shared.pressed);
+    let mut stop = shared.stop.subscribe();
     let interval = shared.config.checkpoint_interval;
     tokio::spawn(async move {
         let mut since_prune = Duration::ZERO;
         loop {
-            let by_time = tokio::time::timeout(interval, pressed.notified()).await.is_err();
+            let by_time = tokio::select! {
+                () = pressed.notified() => false,
+                () = tokio::time::sleep(interval) => true,
+                // Closed, or the last handle to the store is gone.
+                _ = stop.changed() => return,
+            };
             let Some(shared) = Weak::upgrade(&weak) else { return };
             if shared.log.check().is_err() {
                 shared.relieved.notify_waiters();
@@ -47,14 +53,18 @@ pub fn spawn(shared: &Arc<Shared>) {
             since_prune += if by_time { interval } else { Duration::ZERO };
             if since_prune >= PRUNE_EVERY {
                 since_prune = Duration::ZERO;
-                let now = shared.config.clock.wall();
-                let store = Store { backend: super::Embedded { shared } };
-                if let Err(error) = store.prune_replays(now).await {
-                    tracing::warn!(%error, "pruning of stored outcomes failed");
-                }
+                prune(shared).await;
             }
         }
-    });
+    })
+}
+
+async fn prune(shared: Arc<Shared>) {
+    let now = shared.config.clock.wall();
+    let store = Store { backend: super::Embedded::new(shared, None) };
+    if let Err(error) = store.prune_replays(now).await {
+        tracing::warn!(%error, "pruning of stored outcomes failed");
+    }
 }
 
 impl Shared {

@@ -113,6 +113,14 @@ pub struct StoreStats {
 /// Name log, memtables and checkpoint.
 pub struct Embedded {
     shared: Arc<Shared>,
+    /// The checkpoint task, until the store is closed; the task's own handle to the store has none.
+    task: parking_lot::Mutex<Option<tokio::task::JoinHandle<()>>>,
+}
+
+impl Embedded {
+    fn new(shared: Arc<Shared>, task: Option<tokio::task::JoinHandle<()>>) -> Embedded {
+        Embedded { shared, task: parking_lot::Mutex::new(task) }
+    }
 }
 
 /// Rows of a store as readers find them: newest layer first.
@@ -154,6 +162,8 @@ struct Shared {
     relieved: Notify,
     /// Memory or log wants a checkpoint now.
     pressed: Arc<Notify>,
+    /// The checkpoint task is to end.
+    stop: tokio::sync::watch::Sender<bool>,
     space: space::Space,
     config: EmbeddedConfig,
     metrics: StoreMetrics,

@@ -46,14 +46,22 @@ impl EmbeddedStore {
             },
         };
         let shared = Arc::new(opened.start().await?);
-        super::checkpoint::spawn(&shared);
-        let store = Store { backend: Embedded { shared } };
+        let task = super::checkpoint::spawn(&shared);
+        let store = Store { backend: Embedded::new(shared, Some(task)) };
         store.finish_deletions().await?;
         Ok(store)
     }
 
-    /// Ends the store in order: a last checkpoint, so that the next open replays nothing.
-    pub async fn close(self) -> StoreResult<()> {
+    /// Ends the store in order: the checkpoint task stops and a last checkpoint is written, so that the next open replays
+    /// nothing. The folder is free once the last reference is dropped. *Errors:* as of a checkpoint.
+    pub async fn close(&self) -> StoreResult<()> {
+        self.backend.shared.stop.send_replace(true);
+        let task = self.backend.task.lock().take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the checkpoint task of the metadata store ended badly");
+        }
         Shared::checkpoint(&self.backend.shared).await
     }
 }
@@ -132,6 +140,7 @@ impl Opened {
             checkpoint_at: parking_lot::Mutex::new(now),
             relieved: Notify::new(),
             pressed: Arc::new(Notify::new()),
+            stop: tokio::sync::watch::Sender::new(false),
             space: self.space,
             config: self.config,
             metrics: StoreMetrics::new(),

@@ -88,13 +88,12 @@ fn close_then_open_replays_nothing_and_shows_all() {
     simulate(async {
         let (_, folder) = sim_folder(3);
         let store = EmbeddedStore::open(Arc::clone(&folder), small()).await.unwrap();
-        let bed = Bed::new(Arc::new(store), 1).await;
+        let store = Arc::new(store);
+        let bed = Bed::new(store.clone(), 1).await;
         let id = bed.file(InodeId::ROOT, "a").await;
-        let Bed { store, .. } = bed;
-        store.checkpoint().await.unwrap();
         let last = store.last_commit();
-        drop(store);
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        store.close().await.unwrap();
+        drop((store, bed));
         let store = EmbeddedStore::open(folder, small()).await.unwrap();
         assert_eq!((store.stats().memtable_bytes, store.last_commit()), (0, last));
         let bed = Bed::open(Arc::new(store), 1).await;
@@ -336,4 +335,59 @@ fn read_file(disk: &dyn Disk, name: &str) -> Vec<u8> {
         done += file.read_at(done as u64, &mut bytes[done..]).unwrap();
     }
     bytes
+}
+
+#[test]
+fn old_replay_outcomes_are_pruned_and_young_ones_kept() {
+    use dfs_model::ReplayKey;
+    simulate(async {
+        let (_, folder) = sim_folder(13);
+        let store = Arc::new(EmbeddedStore::open(folder, small()).await.unwrap());
+        let bed = Bed::new(store.clone(), 1).await;
+        let key = |xid| ReplayKey::Rpc { client: [127, 0, 0, 1].into(), xid, procedure: 1, checksum: 2 };
+        let mut young = bed.now();
+        for n in 0..1500u32 {
+            let at = if n < 1400 { bed.now() } else { bed.now().plus(crate::REPLAY_AGE_MAX * 10) };
+            young = young.max(at);
+            let key = key(n);
+            let cx = crate::OpContext { now: at, ..bed.cx_replay(&bed.root, &key) };
+            store.create(cx, Bed::request(InodeId::ROOT, &format!("f{n}"), InodeKind::File)).await.unwrap();
+        }
+        store.prune_replays(young).await.unwrap();
+        for (n, kept) in [(0, false), (1399, false), (1400, true), (1499, true)] {
+            assert_eq!(store.replayed(bed.share, &key(n)).await.unwrap().is_some(), kept, "{n}");
+        }
+    });
+}
+
+#[test]
+fn share_deletion_cut_by_a_crash_is_finished_by_the_next_open() {
+    for cut in 0..60u64 {
+        simulate(async move {
+            let (disk, folder) = sim_folder(cut);
+            let store = Arc::new(EmbeddedStore::open(folder, small()).await.unwrap());
+            let bed = Bed::new(store.clone(), 1).await;
+            for n in 0..50 {
+                bed.file(InodeId::ROOT, &format!("f{n}")).await;
+            }
+            store.durable(store.last_commit()).await.unwrap();
+            disk.cut_after(cut);
+            let done = store.delete_share(bed.share).await;
+            drop((store, bed));
+            let disk = disk.crash(dfs_log::Crash::Power);
+            let store = Arc::new(EmbeddedStore::open(disk, small()).await.unwrap());
+            match store.share(dfs_model::ShareId(1)).await {
+                Ok(_) => {
+                    assert!(done.is_err());
+                    crate::conformance::check_consistent(store.as_ref(), dfs_model::ShareId(1)).await;
+                }
+                Err(StoreError::NoShare(_)) => {
+                    // Nothing of it is left, so a new share of that id starts empty.
+                    let bed = Bed::new(store, 1).await;
+                    assert!(bed.list(InodeId::ROOT, 9).await.is_empty());
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+        });
+    }
 }

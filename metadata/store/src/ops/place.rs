@@ -6,14 +6,18 @@
 
 use super::attrs::without_set_id;
 use super::{Tx, packs};
-use crate::key::{self, Table, key, suffix_u64};
+use crate::key::{self, suffix_u64};
 use crate::rows::{Head, InodeRow, damaged};
 use crate::{PackState, PlaceInode, PlaceRequest, Placed, PlacedInode, StoreResult};
 use dfs_log::Rule;
+use dfs_model::extent::{BLOCK_LEN_MAX, BLOCKS_PER_RUN_MAX};
 use dfs_model::inode::dos;
 use dfs_model::{Epoch, ExtentRun, FsError, Inode, InodeId, InodeKind, PackId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Longest part of a file that one run covers.
+const RUN_LEN_MAX: u64 = BLOCKS_PER_RUN_MAX as u64 * BLOCK_LEN_MAX as u64;
 
 /// Places a whole request. *Errors:* [`FsError::Internal`] when a pack's row is not `up` (cut again under a new id);
 /// [`FsError::InvalidArgument`] for extents that are not valid, not in order or not of the packs.
@@ -174,7 +178,8 @@ pub(super) fn overlapping(
     let decode = |bytes: &[u8]| {
         ExtentRun::decode(bytes).map_err(|error| damaged(&format!("extent of inode {inode}"), error))
     };
-    let first = key(tx.share, Table::Extent).u64(inode.0).done();
+    // A run that starts earlier than its longest length before `start` cannot reach it.
+    let first = key::extent(tx.share, inode, start.saturating_sub(RUN_LEN_MAX));
     let from = key::extent(tx.share, inode, start);
     let mut runs = Vec::new();
     if let Some((_, bytes)) = tx.last(&first, &from)? {

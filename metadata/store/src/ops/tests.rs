@@ -1,9 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::MemoryStore;
+use crate::OpContext;
 use crate::conformance::model::random_history;
 use crate::conformance::{Bed, run_all};
-use crate::{MetadataStore, OpContext};
 use dfs_log::{Mutations, Rule};
 use dfs_model::{Epoch, InodeId, InodeKind, PackId, Seq};
 use std::sync::Arc;

@@ -14,7 +14,7 @@ struct History {
 
 impl History {
     async fn new(seed: u64) -> History {
-        let cache = Forgetfulness { forget: 40, refuse: 40, rot: 20, warm: seed % 3 != 0 };
+        let cache = Forgetfulness { forget: 40, refuse: 40, rot: 20, warm: !seed.is_multiple_of(3) };
         let settings: fn(&mut StackSettings) = |s| {
             s.flush_after = Duration::from_secs(2);
             s.pack_delete_after = Duration::from_secs(60);

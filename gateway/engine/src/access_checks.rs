@@ -1,7 +1,7 @@
 //! Rights of a caller on what a cell shows, under the rules of stateless protocols (SEAM §5 `rule`).
 
 use crate::cell::CellState;
-use dfs_model::{access, Attrs, Credentials, FsError, InodeKind, Rights, ShareCeiling};
+use dfs_model::{Attrs, Credentials, FsError, InodeKind, Rights, ShareCeiling, access};
 use dfs_vfs::AccessRule;
 
 /// Rights on an inode as shown.

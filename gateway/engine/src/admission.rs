@@ -6,8 +6,8 @@
 use crate::cell::Cell;
 use crate::engine::Engine;
 use dfs_locks::{
-    Admission, AttrAsk, Fast, FastGuard, Grant, InFlight, IoAsk, IoKind, NameAsk, NamePart, NameRole, Request, StreamId,
-    Summary,
+    Admission, AttrAsk, Fast, FastGuard, Grant, InFlight, IoAsk, IoKind, NameAsk, NamePart, NameRole,
+    Request, StreamId, Summary,
 };
 use dfs_model::{ByteRange, ClientRef, FsError, InodeId};
 use dfs_vfs::RequestContext;
@@ -32,16 +32,31 @@ fn is_stateless(cx: &RequestContext) -> bool {
 }
 
 impl Engine {
-    pub(crate) async fn admit_read(&self, cx: &RequestContext, cell: &Cell, range: ByteRange) -> Result<Admitted, FsError> {
+    pub(crate) async fn admit_read(
+        &self,
+        cx: &RequestContext,
+        cell: &Cell,
+        range: ByteRange,
+    ) -> Result<Admitted, FsError> {
         self.admit_io(cx, cell, Fast::Read, IoKind::Read, range).await
     }
 
-    pub(crate) async fn admit_write(&self, cx: &RequestContext, cell: &Cell, range: ByteRange) -> Result<Admitted, FsError> {
+    pub(crate) async fn admit_write(
+        &self,
+        cx: &RequestContext,
+        cell: &Cell,
+        range: ByteRange,
+    ) -> Result<Admitted, FsError> {
         self.admit_io(cx, cell, Fast::Write, IoKind::Write, range).await
     }
 
     /// A change of size is a write on the bytes that come or go; one that changes nothing is on the place alone.
-    pub(crate) async fn admit_truncate(&self, cx: &RequestContext, cell: &Cell, size: u64) -> Result<Admitted, FsError> {
+    pub(crate) async fn admit_truncate(
+        &self,
+        cx: &RequestContext,
+        cell: &Cell,
+        size: u64,
+    ) -> Result<Admitted, FsError> {
         let old = cell.state.lock().attrs.size;
         let (low, high) = (old.min(size), old.max(size));
         let range = ByteRange::from_len(low, (high - low).max(1)).ok_or(FsError::TooLarge)?;
@@ -67,7 +82,11 @@ impl Engine {
     }
 
     /// Attributes other than size change.
-    pub(crate) async fn admit_attr_change(&self, cx: &RequestContext, cell: &Cell) -> Result<Admitted, FsError> {
+    pub(crate) async fn admit_attr_change(
+        &self,
+        cx: &RequestContext,
+        cell: &Cell,
+    ) -> Result<Admitted, FsError> {
         if let Some(guard) = self.enter(cx, cell, Fast::SetAttr) {
             return Ok(Admitted::Fast { _guard: guard });
         }
@@ -76,7 +95,11 @@ impl Engine {
     }
 
     /// A name enters a directory.
-    pub(crate) async fn admit_entry_change(&self, cx: &RequestContext, dir: &Cell) -> Result<Admitted, FsError> {
+    pub(crate) async fn admit_entry_change(
+        &self,
+        cx: &RequestContext,
+        dir: &Cell,
+    ) -> Result<Admitted, FsError> {
         if let Some(guard) = self.enter(cx, dir, Fast::Entries) {
             return Ok(Admitted::Fast { _guard: guard });
         }
@@ -84,8 +107,15 @@ impl Engine {
     }
 
     /// A name leaves a directory or is replaced.
-    pub(crate) async fn admit_unlink(&self, cx: &RequestContext, victim: &Cell, dir: &Cell) -> Result<Admitted, FsError> {
-        if let (Some(one), Some(two)) = (self.enter(cx, victim, Fast::Victim), self.enter(cx, dir, Fast::Entries)) {
+    pub(crate) async fn admit_unlink(
+        &self,
+        cx: &RequestContext,
+        victim: &Cell,
+        dir: &Cell,
+    ) -> Result<Admitted, FsError> {
+        if let (Some(one), Some(two)) =
+            (self.enter(cx, victim, Fast::Victim), self.enter(cx, dir, Fast::Entries))
+        {
             return Ok(Admitted::FastPair { _guards: [one, two] });
         }
         let parts = vec![
@@ -134,7 +164,9 @@ impl Engine {
         let mut answer = self.claims.admit(request, self.clock.monotonic());
         loop {
             let mut ticket = match answer {
-                Admission::Granted(Grant::InFlight(flight)) => return Ok(Admitted::Table { _flight: flight }),
+                Admission::Granted(Grant::InFlight(flight)) => {
+                    return Ok(Admitted::Table { _flight: flight });
+                }
                 Admission::Granted(_) => return Ok(Admitted::Nothing),
                 Admission::Refused(error) => return Err(error),
                 Admission::Wait(ticket) => ticket,

@@ -6,15 +6,16 @@
 
 use crate::access_checks;
 use crate::cell::{Cell, CellState};
-use crate::engine::{journal_error, reserve_error, Engine};
+use crate::engine::{Engine, journal_error, reserve_error};
 use dfs_journal::{Record, RecordMeta, Reserve};
 use dfs_model::{
-    AttrPatch, Attrs, FsError, Guard, InodeId, InodeKind, Patch, Rights, Seq, Target, TimePatch, Timestamp, Wcc,
+    AttrPatch, Attrs, FsError, Guard, InodeId, InodeKind, Patch, Rights, Seq, Target, TimePatch, Timestamp,
+    Wcc,
 };
 use dfs_store::{CommitToken, SetAttrRequest};
 use dfs_vfs::{
-    Access, AccessReply, AccessRule, ChangeEvent, ChangeKind, Changed, Failed, GetAttr, RequestContext, SetAttr,
-    VfsResult, FILE_SIZE_MAX,
+    Access, AccessReply, AccessRule, ChangeEvent, ChangeKind, Changed, FILE_SIZE_MAX, Failed, GetAttr,
+    RequestContext, SetAttr, VfsResult,
 };
 use std::sync::Arc;
 
@@ -73,7 +74,12 @@ impl Engine {
         }
     }
 
-    async fn set_attr_inner(&self, cx: &RequestContext, inode: InodeId, request: &SetAttr) -> Result<Wcc, FsError> {
+    async fn set_attr_inner(
+        &self,
+        cx: &RequestContext,
+        inode: InodeId,
+        request: &SetAttr,
+    ) -> Result<Wcc, FsError> {
         self.check_writable()?;
         let cell = self.cells.get(inode).await?;
         let kind = cell.state.lock().attrs.kind;
@@ -114,7 +120,11 @@ impl Engine {
             guard: request.guard,
         };
         let last_ctime = cell.state.lock().attrs.ctime;
-        let applied = self.store.set_attr(self.op_context(cx, last_ctime), asked).await.map_err(|error| error.to_fs())?;
+        let applied = self
+            .store
+            .set_attr(self.op_context(cx, last_ctime), asked)
+            .await
+            .map_err(|error| error.to_fs())?;
         let mut state = cell.state.lock();
         state.take_row(&applied.value.post, applied.commit);
         let wcc = Wcc { pre: Attrs::of(&applied.value.pre).pre(), post: Attrs::of(&applied.value.post) };
@@ -157,7 +167,11 @@ impl Engine {
         let mut commit = None;
         if !half.is_empty() {
             let asked = SetAttrRequest { inode: cell.inode, patch: half, guard: Guard::None };
-            let done = self.store.set_attr(self.op_context(cx, pre.ctime), asked).await.map_err(|error| error.to_fs())?;
+            let done = self
+                .store
+                .set_attr(self.op_context(cx, pre.ctime), asked)
+                .await
+                .map_err(|error| error.to_fs())?;
             cell.state.lock().take_row(&done.value.post, done.commit);
             commit = Some(done.commit);
         }
@@ -171,7 +185,8 @@ impl Engine {
             seq = Some(self.append(&mut state, room, record, ctime, clear)?);
         }
         if let Some(room) = times_room {
-            let record = Record::SetTimes { atime: patch.atime.resolve(now), mtime: patch.mtime.resolve(now) };
+            let record =
+                Record::SetTimes { atime: patch.atime.resolve(now), mtime: patch.mtime.resolve(now) };
             seq = Some(self.append(&mut state, room, record, ctime, false)?);
         }
         Ok((Wcc { pre: pre.pre(), post: state.attrs.clone() }, seq, commit))
@@ -205,7 +220,8 @@ impl Engine {
     }
 
     async fn reserve_small(&self, cx: &RequestContext) -> Result<dfs_journal::Reservation, FsError> {
-        let reserved = self.journal.reserve(&cx.actor.client, SMALL_RECORD, Reserve::Control, cx.deadline).await;
+        let reserved =
+            self.journal.reserve(&cx.actor.client, SMALL_RECORD, Reserve::Control, cx.deadline).await;
         reserved.map_err(|error| reserve_error(&error))
     }
 
@@ -220,7 +236,8 @@ impl Engine {
     ) -> Result<Seq, FsError> {
         let data = !matches!(record, Record::SetTimes { .. });
         let meta = RecordMeta { ctime, change: self.changes.take(), clear_suid, set_archive: data };
-        let appended = self.journal.append(room, &state.row, meta, record).map_err(|error| journal_error(&error))?;
+        let appended =
+            self.journal.append(room, &state.row, meta, record).map_err(|error| journal_error(&error))?;
         state.show_overlay(&appended.attrs);
         Ok(appended.seq)
     }

@@ -3,13 +3,13 @@
 use crate::access_checks;
 use crate::attributes::{refused, stateless};
 use crate::cell::Cell;
-use crate::engine::{journal_error, reserve_error, Engine};
+use crate::engine::{Engine, journal_error, reserve_error};
 use dfs_journal::{Record, Reserve};
 use dfs_model::{ByteRange, FsError, InodeId, InodeKind, Seq, Wcc};
 use dfs_stack::StackReadError;
 use dfs_vfs::{
-    ChangeEvent, ChangeKind, Commit, CommitReply, Failed, Read, ReadReply, RequestContext, Stability, VfsResult, Write,
-    WriteAt, WriteReply, FILE_SIZE_MAX,
+    ChangeEvent, ChangeKind, Commit, CommitReply, FILE_SIZE_MAX, Failed, Read, ReadReply, RequestContext,
+    Stability, VfsResult, Write, WriteAt, WriteReply,
 };
 use std::sync::Arc;
 
@@ -32,7 +32,8 @@ impl Engine {
                 return Err(refused(error, &state));
             }
         }
-        let range = ByteRange::from_len(request.offset, u64::from(request.len)).ok_or(FsError::InvalidArgument)?;
+        let range =
+            ByteRange::from_len(request.offset, u64::from(request.len)).ok_or(FsError::InvalidArgument)?;
         let _claim = match self.admit_read(cx, &cell, range).await {
             Ok(claim) => claim,
             Err(error) => return Err(self.failed(error, inode).await),
@@ -40,7 +41,12 @@ impl Engine {
         self.read_planned(cx, &cell, &request).await
     }
 
-    async fn read_planned(&self, cx: &RequestContext, cell: &Arc<Cell>, request: &Read) -> VfsResult<ReadReply> {
+    async fn read_planned(
+        &self,
+        cx: &RequestContext,
+        cell: &Arc<Cell>,
+        request: &Read,
+    ) -> VfsResult<ReadReply> {
         for _ in 0..REPLANS_MAX {
             let (attrs, plan, len) = {
                 let state = cell.state.lock();
@@ -77,7 +83,12 @@ impl Engine {
         }
     }
 
-    async fn write_inner(&self, cx: &RequestContext, inode: InodeId, request: Write) -> Result<WriteReply, FsError> {
+    async fn write_inner(
+        &self,
+        cx: &RequestContext,
+        inode: InodeId,
+        request: Write,
+    ) -> Result<WriteReply, FsError> {
         self.check_writable()?;
         let cell = self.cells.get(inode).await?;
         let count = request.payload.len() as u64;
@@ -92,7 +103,11 @@ impl Engine {
         }
         let _claim = self.admit_write(cx, &cell, range).await?;
         let stable = request.stability != Stability::Unstable;
-        let kind = if stable && request.payload.len() <= SMALL_STABLE { Reserve::SmallCommit } else { Reserve::Data };
+        let kind = if stable && request.payload.len() <= SMALL_STABLE {
+            Reserve::SmallCommit
+        } else {
+            Reserve::Data
+        };
         let reserved = self.journal.reserve(&cx.actor.client, count, kind, cx.deadline).await;
         let room = reserved.map_err(|error| reserve_error(&error))?;
         let (wcc, seq) = {
@@ -135,7 +150,9 @@ impl Engine {
             let state = cell.state.lock();
             let wcc = Wcc::unchanged(state.attrs.clone());
             let checked = match state.attrs.kind {
-                InodeKind::File => access_checks::may_write(&state, &cx.credentials, dfs_vfs::AccessRule::ByOpen),
+                InodeKind::File => {
+                    access_checks::may_write(&state, &cx.credentials, dfs_vfs::AccessRule::ByOpen)
+                }
                 _ => Err(FsError::InvalidArgument),
             };
             if let Err(error) = checked {

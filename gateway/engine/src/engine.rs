@@ -129,7 +129,11 @@ impl Engine {
         self.cells.len()
     }
 
-    pub(crate) fn op_context<'a>(&'a self, cx: &'a RequestContext, last_ctime: dfs_model::Timestamp) -> OpContext<'a> {
+    pub(crate) fn op_context<'a>(
+        &'a self,
+        cx: &'a RequestContext,
+        last_ctime: dfs_model::Timestamp,
+    ) -> OpContext<'a> {
         OpContext {
             share: self.share,
             epoch: self.epoch,
@@ -146,12 +150,18 @@ impl Engine {
     }
 
     pub(crate) fn handle(&self, attrs: &Attrs) -> FileHandle {
-        FileHandle { kind: HandleKind::Inode, share: self.share, inode: attrs.inode, generation: attrs.generation }
+        FileHandle {
+            kind: HandleKind::Inode,
+            share: self.share,
+            inode: attrs.inode,
+            generation: attrs.generation,
+        }
     }
 
     /// Refuses changes on a read-only or poisoned share.
     pub(crate) fn check_writable(&self) -> Result<(), FsError> {
-        let stopped = self.settings.read_only || self.journal.poisoned().is_some() || self.store.poisoned().is_some();
+        let stopped =
+            self.settings.read_only || self.journal.poisoned().is_some() || self.store.poisoned().is_some();
         if stopped { Err(FsError::ReadOnlyShare) } else { Ok(()) }
     }
 

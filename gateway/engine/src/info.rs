@@ -2,7 +2,7 @@
 
 use crate::data::IO_MAX;
 use crate::engine::Engine;
-use dfs_vfs::{Features, FsInfo, VfsResult, FILE_SIZE_MAX};
+use dfs_vfs::{FILE_SIZE_MAX, Features, FsInfo, VfsResult};
 
 /// Links that one inode may have.
 const LINKS_MAX: u32 = 65_000;

@@ -19,7 +19,11 @@ use std::sync::Arc;
 const CHUNK: usize = 512;
 
 impl Engine {
-    pub(crate) async fn do_read_dir(&self, cx: &RequestContext, request: ReadDir<'_>) -> VfsResult<ReadDirReply> {
+    pub(crate) async fn do_read_dir(
+        &self,
+        cx: &RequestContext,
+        request: ReadDir<'_>,
+    ) -> VfsResult<ReadDirReply> {
         let dir = stateless(request.dir)?;
         let cell = self.cells.get(dir).await?;
         let (attrs, parent) = {
@@ -136,7 +140,12 @@ impl Engine {
         (kind == InodeKind::File).then(|| self.journal.overlay(inode)).flatten()
     }
 
-    fn entry(&self, dentry: Dentry, attrs: Option<Result<Attrs, FsError>>, request: &ReadDir<'_>) -> DirEntry {
+    fn entry(
+        &self,
+        dentry: Dentry,
+        attrs: Option<Result<Attrs, FsError>>,
+        request: &ReadDir<'_>,
+    ) -> DirEntry {
         let known = attrs.as_ref().and_then(|attrs| attrs.as_ref().ok());
         let handle = known.filter(|_| request.handles).map(|attrs| self.handle(attrs));
         DirEntry {

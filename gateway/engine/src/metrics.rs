@@ -2,9 +2,19 @@
 
 /// Name, unit, labels and meaning of each.
 pub const METRICS: &[(&str, &str, &[&str], &str)] = &[
-    ("dfs_engine_epoch_number", "number", &["share"], "Epoch of the share's opening; a new one is a new write verifier."),
+    (
+        "dfs_engine_epoch_number",
+        "number",
+        &["share"],
+        "Epoch of the share's opening; a new one is a new write verifier.",
+    ),
     ("dfs_engine_cells_count", "inodes", &["share"], "Inodes with their attributes in memory."),
-    ("dfs_engine_relaxed_flag", "0 or 1", &["share"], "1 when COMMIT claims more than is on disk (durability class relaxed)."),
+    (
+        "dfs_engine_relaxed_flag",
+        "0 or 1",
+        &["share"],
+        "1 when COMMIT claims more than is on disk (durability class relaxed).",
+    ),
 ];
 
 use crate::engine::{DurabilityClass, Engine};

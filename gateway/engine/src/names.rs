@@ -3,17 +3,17 @@
 
 use crate::access_checks;
 use crate::cell::Cell;
-use crate::engine::{dir_wcc, Engine};
+use crate::engine::{Engine, dir_wcc};
 use crate::reaper::Job;
 use dfs_model::{Attrs, FsError, InodeId, InodeKind, Name, PreAttrs, Rights, Timestamp, Wcc};
 use dfs_store::{
-    Applied, CommitToken, CreateMode, CreateRequest, Created, Fate, LinkRequest, RemoveKind, RemoveRequest, Removed,
-    ReplayOutcome, StoreError, Unlinked,
+    Applied, CommitToken, CreateMode, CreateRequest, Created, Fate, LinkRequest, RemoveKind, RemoveRequest,
+    Removed, ReplayOutcome, StoreError, Unlinked,
 };
 use dfs_vfs::{
-    ChangeEvent, ChangeKind, Create, CreateExisting, CreateReply, Failed, FileHandle, HandleKind, Link, LinkReply,
-    NameCase, NewKind, ReadLinkReply, Remove, RemoveReply, RemoveWhat, RequestContext, Resolved, VfsResult, Walk,
-    WalkStep, Walked, WalkedStep, WALK_NAMES_MAX,
+    ChangeEvent, ChangeKind, Create, CreateExisting, CreateReply, Failed, FileHandle, HandleKind, Link,
+    LinkReply, NameCase, NewKind, ReadLinkReply, Remove, RemoveReply, RemoveWhat, RequestContext, Resolved,
+    VfsResult, WALK_NAMES_MAX, Walk, WalkStep, Walked, WalkedStep,
 };
 use std::sync::Arc;
 
@@ -137,7 +137,14 @@ impl Engine {
         };
         let Created { inode: row, dentry, existed, dir: change } = applied.value;
         if existed {
-            return self.create_found(cx, row.id, request.dir, truncate && request.existing == CreateExisting::Unchecked).await;
+            return self
+                .create_found(
+                    cx,
+                    row.id,
+                    request.dir,
+                    truncate && request.existing == CreateExisting::Unchecked,
+                )
+                .await;
         }
         dir.state.lock().take_row(&change.post, applied.commit);
         let cell = self.cells.created(&row, applied.commit);
@@ -254,7 +261,8 @@ impl Engine {
         if let Some(reply) = self.remove_replayed(cx, request.dir).await? {
             return Ok(Some(reply));
         }
-        let found = self.store.lookup(self.share, request.dir, &request.name).await.map_err(|error| error.to_fs())?;
+        let found =
+            self.store.lookup(self.share, request.dir, &request.name).await.map_err(|error| error.to_fs())?;
         let expect = match (&found, request.expect) {
             (Some((dentry, _)), Some(expected)) if dentry.inode != expected => return Err(FsError::NotFound),
             (found, _) => found.as_ref().map(|(dentry, _)| dentry.inode),
@@ -290,14 +298,17 @@ impl Engine {
         let applied = match self.store.remove(self.op_context(cx, last_ctime), asked).await {
             Ok(applied) => applied,
             Err(StoreError::Raced) => return Ok(None),
-            Err(StoreError::Replayed(outcome)) => return self.remove_outcome(&outcome, request.dir).await.map(Some),
+            Err(StoreError::Replayed(outcome)) => {
+                return self.remove_outcome(&outcome, request.dir).await.map(Some);
+            }
             Err(error) => return Err(error.to_fs()),
         };
         let reply = self.removed(&applied, dir);
         drop(gate);
         self.after_unlink(&applied.value.victim, applied.commit);
         let victim = &applied.value.victim.inode.post;
-        self.hub.tell(|| name_event(ChangeKind::Removed, victim.id, victim.is_dir(), request.dir, &request.name));
+        self.hub
+            .tell(|| name_event(ChangeKind::Removed, victim.id, victim.is_dir(), request.dir, &request.name));
         self.names_stable(applied.commit).await?;
         Ok(Some(reply))
     }
@@ -306,7 +317,11 @@ impl Engine {
         let Removed { dir: change, victim, .. } = &applied.value;
         dir.state.lock().take_row(&change.post, applied.commit);
         self.take_unlinked(victim, applied.commit);
-        RemoveReply { dir: dir_wcc(change), nlink: victim.inode.post.nlink, orphaned: victim.fate == Fate::Orphan }
+        RemoveReply {
+            dir: dir_wcc(change),
+            nlink: victim.inode.post.nlink,
+            orphaned: victim.fate == Fate::Orphan,
+        }
     }
 
     /// Shows what an inode that lost a name is now. Call it under its gate.
@@ -332,7 +347,11 @@ impl Engine {
         let _ = self.reaper.send(job);
     }
 
-    async fn remove_replayed(&self, cx: &RequestContext, dir: InodeId) -> Result<Option<RemoveReply>, FsError> {
+    async fn remove_replayed(
+        &self,
+        cx: &RequestContext,
+        dir: InodeId,
+    ) -> Result<Option<RemoveReply>, FsError> {
         let Some(key) = &cx.replay else { return Ok(None) };
         match self.store.replayed(self.share, key).await.map_err(|error| error.to_fs())? {
             Some(outcome) => self.remove_outcome(&outcome, dir).await.map(Some),
@@ -392,6 +411,12 @@ fn create_request(request: &Create) -> CreateRequest {
 }
 
 /// An event about a name.
-pub(crate) fn name_event(kind: ChangeKind, inode: InodeId, is_dir: bool, dir: InodeId, name: &Name) -> ChangeEvent {
+pub(crate) fn name_event(
+    kind: ChangeKind,
+    inode: InodeId,
+    is_dir: bool,
+    dir: InodeId,
+    name: &Name,
+) -> ChangeEvent {
     ChangeEvent { kind, inode, is_dir, dir: Some(dir), name: Some(name.clone()) }
 }

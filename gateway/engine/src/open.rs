@@ -84,7 +84,11 @@ impl Engine {
     /// [`Engine::shutdown`] is called.
     ///
     /// *Errors:* [`OpenError`]. *Cancel:* safe, start again.
-    pub async fn open(share: ShareId, settings: EngineSettings, deps: EngineDeps) -> Result<Arc<Engine>, OpenError> {
+    pub async fn open(
+        share: ShareId,
+        settings: EngineSettings,
+        deps: EngineDeps,
+    ) -> Result<Arc<Engine>, OpenError> {
         let epoch = deps.store.begin_epoch(share).await?;
         let record = deps.store.share(share).await?;
         let recovered = recover(share, epoch, &deps).await?;
@@ -92,7 +96,8 @@ impl Engine {
         let rows = rows_of(&recovered.inodes(), share, deps.store.as_ref()).await?;
         let journal = recovered.start(epoch, &ends, &rows).await?;
         let claims = claim_table(epoch, &settings);
-        let cells = Arc::new(Cells::new(share, settings.cells, deps.store.clone(), journal.clone(), claims.clone()));
+        let cells =
+            Arc::new(Cells::new(share, settings.cells, deps.store.clone(), journal.clone(), claims.clone()));
         let stack = open_stack(share, epoch, &deps, &journal, &cells).await?;
         let (reaper, jobs) = tokio::sync::mpsc::unbounded_channel();
         let engine = Arc::new(Engine {

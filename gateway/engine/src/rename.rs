@@ -2,8 +2,8 @@
 //! must never leave neither the old content nor the new.
 
 use crate::cell::Cell;
-use crate::engine::{dir_wcc, Engine};
-use crate::names::{name_event, RACES_MAX};
+use crate::engine::{Engine, dir_wcc};
+use crate::names::{RACES_MAX, name_event};
 use dfs_log::Rule;
 use dfs_model::{FsError, InodeId, Timestamp};
 use dfs_store::{Applied, RenameRequest, Renamed, Replace, ReplayOutcome, StoreError};
@@ -59,7 +59,9 @@ impl Engine {
             Some(found) => {
                 let moved = self.admit_rename(cx, &found.moved, from_dir, to_dir).await?;
                 let replaced = match &found.replaced {
-                    Some(victim) if victim.inode != found.moved.inode => Some(self.admit_unlink(cx, victim, to_dir).await?),
+                    Some(victim) if victim.inode != found.moved.inode => {
+                        Some(self.admit_unlink(cx, victim, to_dir).await?)
+                    }
                     _ => None,
                 };
                 Some((moved, replaced))
@@ -73,12 +75,14 @@ impl Engine {
             Some(found) => Some(take_gates(found).await),
             None => None,
         };
-        let last_ctime = parties.as_ref().map_or(Timestamp::EPOCH, |found| newest_ctime(found));
+        let last_ctime = parties.as_ref().map_or(Timestamp::EPOCH, newest_ctime);
         let asked = rename_request(request, parties.as_ref(), |inode| self.has_opens(inode));
         let applied = match self.store.rename(self.op_context(cx, last_ctime), asked).await {
             Ok(applied) => applied,
             Err(StoreError::Raced) => return Ok(None),
-            Err(StoreError::Replayed(outcome)) => return self.rename_outcome(&outcome, request).await.map(Some),
+            Err(StoreError::Replayed(outcome)) => {
+                return self.rename_outcome(&outcome, request).await.map(Some);
+            }
             Err(error) => return Err(error.to_fs()),
         };
         let reply = self.renamed(&applied, from_dir, to_dir);
@@ -148,13 +152,21 @@ impl Engine {
         let (inode, is_dir) = (done.moved.post.id, done.moved.post.is_dir());
         if let Some(victim) = &done.replaced {
             let victim = &victim.inode.post;
-            self.hub.tell(|| name_event(ChangeKind::Removed, victim.id, victim.is_dir(), request.to_dir, &request.to_name));
+            self.hub.tell(|| {
+                name_event(ChangeKind::Removed, victim.id, victim.is_dir(), request.to_dir, &request.to_name)
+            });
         }
-        self.hub.tell(|| name_event(ChangeKind::RenamedFrom, inode, is_dir, request.from_dir, &request.from_name));
+        self.hub.tell(|| {
+            name_event(ChangeKind::RenamedFrom, inode, is_dir, request.from_dir, &request.from_name)
+        });
         self.hub.tell(|| name_event(ChangeKind::RenamedTo, inode, is_dir, request.to_dir, &request.to_name));
     }
 
-    async fn rename_outcome(&self, outcome: &ReplayOutcome, request: &Rename) -> Result<RenameReply, FsError> {
+    async fn rename_outcome(
+        &self,
+        outcome: &ReplayOutcome,
+        request: &Rename,
+    ) -> Result<RenameReply, FsError> {
         self.names_stable(self.store.last_commit()).await?;
         let from_dir = self.wcc_replayed(request.from_dir, outcome.dir_pre).await?;
         let to_dir = match outcome.to_dir {
@@ -182,7 +194,11 @@ fn newest_ctime(found: &Parties) -> Timestamp {
     found.replaced.as_ref().map_or(moved, |cell| moved.max(cell.state.lock().attrs.ctime))
 }
 
-fn rename_request(request: &Rename, found: Option<&Parties>, has_opens: impl Fn(InodeId) -> bool) -> RenameRequest {
+fn rename_request(
+    request: &Rename,
+    found: Option<&Parties>,
+    has_opens: impl Fn(InodeId) -> bool,
+) -> RenameRequest {
     let replaced = found.map(|found| found.replaced.as_ref().map(|cell| cell.inode));
     RenameRequest {
         from_dir: request.from_dir,

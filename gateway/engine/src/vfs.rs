@@ -45,7 +45,12 @@ impl Vfs for Engine {
         self.do_parent(dir).await
     }
 
-    async fn names_of(&self, _cx: &RequestContext, inode: InodeId, limit: usize) -> VfsResult<Vec<(InodeId, Name)>> {
+    async fn names_of(
+        &self,
+        _cx: &RequestContext,
+        inode: InodeId,
+        limit: usize,
+    ) -> VfsResult<Vec<(InodeId, Name)>> {
         Ok(self.store.names_of(self.share, inode, limit).await.map_err(|error| error.to_fs())?)
     }
 
@@ -77,7 +82,11 @@ impl Vfs for Engine {
         not_served()
     }
 
-    async fn get_security(&self, _cx: &RequestContext, _request: GetSecurity) -> VfsResult<SecurityDescriptor> {
+    async fn get_security(
+        &self,
+        _cx: &RequestContext,
+        _request: GetSecurity,
+    ) -> VfsResult<SecurityDescriptor> {
         not_served()
     }
 

@@ -1,5 +1,7 @@
 //! `dfs`: the gateway's server.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 #[global_allocator]

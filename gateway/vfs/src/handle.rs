@@ -101,7 +101,12 @@ mod tests {
     use super::*;
 
     fn sample() -> FileHandle {
-        FileHandle { kind: HandleKind::Inode, share: ShareId(7 << 90 | 5), inode: InodeId(1025), generation: Generation(3) }
+        FileHandle {
+            kind: HandleKind::Inode,
+            share: ShareId(7 << 90 | 5),
+            inode: InodeId(1025),
+            generation: Generation(3),
+        }
     }
 
     #[test]

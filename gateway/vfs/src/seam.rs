@@ -32,7 +32,12 @@ pub trait Vfs: Send + Sync + 'static {
     /// A directory's parent.
     async fn parent(&self, cx: &RequestContext, dir: InodeId) -> VfsResult<Attrs>;
     /// Names of an inode, at most `limit`.
-    async fn names_of(&self, cx: &RequestContext, inode: InodeId, limit: usize) -> VfsResult<Vec<(InodeId, Name)>>;
+    async fn names_of(
+        &self,
+        cx: &RequestContext,
+        inode: InodeId,
+        limit: usize,
+    ) -> VfsResult<Vec<(InodeId, Name)>>;
     /// Path of an open from the share's root.
     async fn path_of(&self, cx: &RequestContext, open: dfs_model::OpenId) -> VfsResult<Vec<Name>>;
 
@@ -43,7 +48,11 @@ pub trait Vfs: Send + Sync + 'static {
     /// Changes attributes, size included.
     async fn set_attr(&self, cx: &RequestContext, request: SetAttr) -> VfsResult<Changed>;
     /// Reads extended attributes.
-    async fn xattr_get(&self, cx: &RequestContext, request: XattrGet) -> VfsResult<Vec<(bytes::Bytes, bytes::Bytes)>>;
+    async fn xattr_get(
+        &self,
+        cx: &RequestContext,
+        request: XattrGet,
+    ) -> VfsResult<Vec<(bytes::Bytes, bytes::Bytes)>>;
     /// Changes extended attributes.
     async fn xattr_set(&self, cx: &RequestContext, request: XattrSet) -> VfsResult<Changed>;
     /// Lists extended attributes.

@@ -4,7 +4,8 @@
 use crate::{ChangeEvent, NameCase};
 use bytes::Bytes;
 use dfs_model::{
-    AttrPatch, Attrs, ByteRange, FsError, InodeId, LeaseKey, LockHolder, LockOwner, Name, OpenId, Rights, Target, Wcc,
+    AttrPatch, Attrs, ByteRange, FsError, InodeId, LeaseKey, LockHolder, LockOwner, Name, OpenId, Rights,
+    Target, Wcc,
 };
 use std::time::Duration;
 
@@ -305,11 +306,28 @@ pub struct HolderAnswer {
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub enum Notice {
-    Break { lease: u64, kind: LeaseKind, from: LeaseBits, to: LeaseBits, epoch: u16, ack: bool },
-    LockGranted { ticket: u64, holder: LockHolder },
-    LockAvailable { ticket: u64 },
-    Revoked { lease: u64, reason: FsError },
-    AskHolder { lease: u64 },
+    Break {
+        lease: u64,
+        kind: LeaseKind,
+        from: LeaseBits,
+        to: LeaseBits,
+        epoch: u16,
+        ack: bool,
+    },
+    LockGranted {
+        ticket: u64,
+        holder: LockHolder,
+    },
+    LockAvailable {
+        ticket: u64,
+    },
+    Revoked {
+        lease: u64,
+        reason: FsError,
+    },
+    AskHolder {
+        lease: u64,
+    },
     Change(ChangeEvent),
     /// Events were lost; look at everything again.
     Rescan,

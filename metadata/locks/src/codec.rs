@@ -233,7 +233,7 @@ impl State {
             claim.since = now;
             match &mut claim.body {
                 ClaimBody::Lease(lease) if names == Some(claim.id) => {
-                    
+                    (lease.asked, lease.answer) = (None, None);
                     if let LeaseState::Breaking { since, deadline, .. } = &mut lease.state {
                         (*since, *deadline) = (now, now.plus(patience));
                     }

@@ -47,7 +47,9 @@ impl Rights {
 }
 
 /// Rights that every caller has on every object, whatever its mode or ACL says.
-const ALWAYS: Rights = Rights(Rights::SYNCHRONIZE.0 | Rights::READ_ATTRIBUTES.0 | Rights::READ_ACL.0 | Rights::READ_NAMED_ATTRS.0);
+const ALWAYS: Rights = Rights(
+    Rights::SYNCHRONIZE.0 | Rights::READ_ATTRIBUTES.0 | Rights::READ_ACL.0 | Rights::READ_NAMED_ATTRS.0,
+);
 /// What the read bit of a mode stands for.
 const MODE_READ: Rights = Rights::READ_DATA;
 /// What the write bit of a mode stands for (the child's deletion on a directory).
@@ -70,7 +72,11 @@ pub fn granted(row: &Inode, who: &Credentials) -> Rights {
 /// [`FsError::AccessDenied`].
 pub fn check(row: &Inode, who: &Credentials, wanted: Rights) -> Result<(), FsError> {
     if Rights(wanted.0 & !ceiling(who.ceiling).0).0 != 0 {
-        return Err(if who.ceiling == ShareCeiling::None { FsError::AccessDenied } else { FsError::ReadOnlyShare });
+        return Err(if who.ceiling == ShareCeiling::None {
+            FsError::AccessDenied
+        } else {
+            FsError::ReadOnlyShare
+        });
     }
     if granted(row, who).has(wanted) { Ok(()) } else { Err(FsError::AccessDenied) }
 }
@@ -78,7 +84,9 @@ pub fn check(row: &Inode, who: &Credentials, wanted: Rights) -> Result<(), FsErr
 /// Whether the caller owns the inode or is the superuser.
 #[must_use]
 pub fn is_owner(row: &Inode, who: &Credentials) -> bool {
-    who.is_root() || row.owner == Identity::Uid(who.uid) || matches!(&row.owner, Identity::Sid(sid) if who.sids.contains(sid))
+    who.is_root()
+        || row.owner == Identity::Uid(who.uid)
+        || matches!(&row.owner, Identity::Sid(sid) if who.sids.contains(sid))
 }
 
 /// Tests whether a name may leave a directory: the right to delete children, or to delete the object itself, and the

@@ -1,7 +1,7 @@
 //! The one error of the neutral layer (SEAM §4). Protocols map it to their status in one exhaustive match each.
 
-use crate::LockOwner;
 use crate::ByteRange;
+use crate::LockOwner;
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -155,6 +155,9 @@ impl FsError {
     /// Whether the same request may succeed later without anybody changing anything.
     #[must_use]
     pub fn retry(&self) -> bool {
-        matches!(self, FsError::Delay { .. } | FsError::ColdUnavailable | FsError::Grace | FsError::CannotBreakLease)
+        matches!(
+            self,
+            FsError::Delay { .. } | FsError::ColdUnavailable | FsError::Grace | FsError::CannotBreakLease
+        )
     }
 }

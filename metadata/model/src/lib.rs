@@ -20,13 +20,15 @@ pub mod time;
 
 pub use access::Rights;
 pub use actor::{
-    Activity, ActivityClass, Actor, ClientRef, Credentials, InternalJob, LeaseKey, LockOwner, Privileges, ReplayKey, ShareCeiling,
-    Strength, Target,
+    Activity, ActivityClass, Actor, ClientRef, Credentials, InternalJob, LeaseKey, LockOwner, Privileges,
+    ReplayKey, ShareCeiling, Strength, Target,
 };
 pub use attr::{AttrMask, AttrPatch, Attrs, Guard, Patch, PreAttrs, TimePatch, Wcc};
 pub use clock::{Clock, Entropy, Monotonic};
 pub use error::{FsError, FsResult, LockHolder};
-pub use extent::{BadExtent, BlockPiece, BlockRef, Compression, ExtentRun, BLOCK_LEN_MAX, BLOCKS_PER_RUN_MAX};
+pub use extent::{
+    BLOCK_LEN_MAX, BLOCKS_PER_RUN_MAX, BadExtent, BlockPiece, BlockRef, Compression, ExtentRun,
+};
 pub use identity::{Ace, AceType, Acl, AclRef, Identity, WellKnown};
 pub use ids::*;
 pub use inode::{DeviceNumber, Inode, InodeFlags, InodeKind};

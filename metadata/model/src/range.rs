@@ -42,7 +42,9 @@ impl ByteRange {
     #[must_use]
     pub fn overlaps(&self, other: &ByteRange) -> bool {
         match (*self, *other) {
-            (ByteRange::Span { first: a, last: b }, ByteRange::Span { first: c, last: d }) => a <= d && c <= b,
+            (ByteRange::Span { first: a, last: b }, ByteRange::Span { first: c, last: d }) => {
+                a <= d && c <= b
+            }
             (ByteRange::Empty { at }, ByteRange::Span { first, last })
             | (ByteRange::Span { first, last }, ByteRange::Empty { at }) => first < at && at <= last,
             (ByteRange::Empty { .. }, ByteRange::Empty { .. }) => false,

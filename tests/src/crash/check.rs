@@ -56,7 +56,11 @@ async fn list(world: &World, dir: InodeId) -> Result<Vec<(String, Attrs)>, Strin
         cost: &|_| 1,
         pattern: None,
     };
-    let page = world.engine().read_dir(&world.root_context(), request).await.map_err(|failed| format!("listing: {}", failed.error))?;
+    let page = world
+        .engine()
+        .read_dir(&world.root_context(), request)
+        .await
+        .map_err(|failed| format!("listing: {}", failed.error))?;
     let mut entries = Vec::new();
     for entry in page.entries {
         let name = String::from_utf8_lossy(&entry.name).into_owned();
@@ -68,9 +72,17 @@ async fn list(world: &World, dir: InodeId) -> Result<Vec<(String, Attrs)>, Strin
 
 /// All bytes of a file.
 pub async fn read(world: &World, attrs: &Attrs) -> Result<Vec<u8>, String> {
-    let request =
-        Read { target: Target::Inode(attrs.inode), offset: 0, len: attrs.size as u32 + 1, rule: AccessRule::Stateless };
-    let reply = world.engine().read(&world.root_context(), request).await.map_err(|failed| format!("read: {}", failed.error))?;
+    let request = Read {
+        target: Target::Inode(attrs.inode),
+        offset: 0,
+        len: attrs.size as u32 + 1,
+        rule: AccessRule::Stateless,
+    };
+    let reply = world
+        .engine()
+        .read(&world.root_context(), request)
+        .await
+        .map_err(|failed| format!("read: {}", failed.error))?;
     if !reply.eof {
         return Err("no end of file".to_owned());
     }
@@ -88,7 +100,8 @@ pub fn allowed(
     let first = least_names(ledger, class, end, now);
     let mut reasons = Vec::new();
     for at in (first..ledger.names.len()).rev() {
-        match matches_names(&ledger.names[at], found).and_then(|()| files(ledger, at, found, class, end, now)) {
+        match matches_names(&ledger.names[at], found).and_then(|()| files(ledger, at, found, class, end, now))
+        {
             Ok(data) => return Ok((at, data)),
             Err(why) => reasons.push(format!("  names {at}: {why}")),
         }
@@ -117,7 +130,10 @@ fn matches_names(version: &NameVersion, found: &BTreeMap<String, Found>) -> Resu
     for (path, entry) in &version.names {
         let Some(there) = found.get(path) else { return Err(format!("{path} is missing")) };
         if there.attrs.kind != entry.kind || there.attrs.mode != entry.mode {
-            return Err(format!("{path}: {:?} {:o}, expected {:?} {:o}", there.attrs.kind, there.attrs.mode, entry.kind, entry.mode));
+            return Err(format!(
+                "{path}: {:?} {:o}, expected {:?} {:o}",
+                there.attrs.kind, there.attrs.mode, entry.kind, entry.mode
+            ));
         }
         let inode = *inodes.entry(entry.file).or_insert(there.attrs.inode);
         if inode != there.attrs.inode {
@@ -174,6 +190,11 @@ fn files(
 fn wrong_bytes(path: &str, history: &super::ledger::FileHistory, least: usize, there: &Found) -> String {
     let last = history.versions.len() - 1;
     let older = history.versions.iter().rposition(|version| version.bytes == there.bytes);
-    let older = older.map_or("bytes that it never had".to_owned(), |index| format!("the bytes of version {index}"));
-    format!("{path}: {older}, mtime {:?}, size {}; allowed are versions {least} to {last}", there.attrs.mtime, there.bytes.len())
+    let older =
+        older.map_or("bytes that it never had".to_owned(), |index| format!("the bytes of version {index}"));
+    format!(
+        "{path}: {older}, mtime {:?}, size {}; allowed are versions {least} to {last}",
+        there.attrs.mtime,
+        there.bytes.len()
+    )
 }

@@ -57,7 +57,8 @@ pub struct Ledger {
 impl Ledger {
     /// An empty share.
     pub fn new() -> Ledger {
-        let first = NameVersion { names: Namespace::new(), floors: BTreeMap::new(), answered: Some(Duration::ZERO) };
+        let first =
+            NameVersion { names: Namespace::new(), floors: BTreeMap::new(), answered: Some(Duration::ZERO) };
         Ledger { names: vec![first], files: Vec::new(), stable: 0 }
     }
 
@@ -79,14 +80,25 @@ impl Ledger {
     }
 
     /// Notes a change of the namespace.
-    pub fn push_names(&mut self, names: Namespace, floors: BTreeMap<FileNumber, usize>, answered: Option<Duration>) {
+    pub fn push_names(
+        &mut self,
+        names: Namespace,
+        floors: BTreeMap<FileNumber, usize>,
+        answered: Option<Duration>,
+    ) {
         let mut all = self.names.last().unwrap().floors.clone();
         all.extend(floors);
         self.names.push(NameVersion { names, floors: all, answered });
     }
 
     /// Notes a change of a file.
-    pub fn push_data(&mut self, file: FileNumber, bytes: Vec<u8>, mtime: Option<Timestamp>, answered: Option<Duration>) {
+    pub fn push_data(
+        &mut self,
+        file: FileNumber,
+        bytes: Vec<u8>,
+        mtime: Option<Timestamp>,
+        answered: Option<Duration>,
+    ) {
         self.files[file].versions.push(DataVersion { bytes, mtime, answered });
     }
 
@@ -102,11 +114,17 @@ impl Ledger {
 
     /// Forgets the history: the share is now at these versions.
     pub fn settle(&mut self, names: usize, data: &BTreeMap<FileNumber, usize>) {
-        let version = NameVersion { names: self.names[names].names.clone(), floors: BTreeMap::new(), answered: Some(Duration::ZERO) };
+        let version = NameVersion {
+            names: self.names[names].names.clone(),
+            floors: BTreeMap::new(),
+            answered: Some(Duration::ZERO),
+        };
         self.names = vec![version];
         self.stable = 0;
         for (number, history) in self.files.iter_mut().enumerate() {
-            let kept = data.get(&number).map_or_else(|| history.versions.last().unwrap().clone(), |at| history.versions[*at].clone());
+            let kept = data
+                .get(&number)
+                .map_or_else(|| history.versions.last().unwrap().clone(), |at| history.versions[*at].clone());
             *history = FileHistory { versions: vec![kept], stable: 0 };
         }
     }

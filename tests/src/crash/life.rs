@@ -1,9 +1,9 @@
 //! A history of several lives: random steps, a cut at a random step of the disk, recovery (which may be cut too), a check.
 
-use super::check::{allowed, dump, End};
+use super::check::{End, allowed, dump};
 use super::ledger::Ledger;
 use super::steps::{Outcome, Player};
-use crate::sim::{run_paused, World, WorldOptions};
+use crate::sim::{World, WorldOptions, run_paused};
 use dfs_engine::DurabilityClass;
 use dfs_log::Mutations;
 use dfs_stack::FlushScope;
@@ -29,19 +29,26 @@ pub fn history(seed: u64, class: DurabilityClass, mutations: &Mutations) -> Resu
     run_paused(World::create(&mut options)).map_err(|why| format!("making the share: {why}"))?;
     for life in 0..LIVES {
         options.cut_after = Some(rng.random_range(1..4000));
-        let lived = run_paused(live(&mut options, &mut ledger, &mut rng, class)).map_err(|why| format!("life {life}: {why}"))?;
+        let lived = run_paused(live(&mut options, &mut ledger, &mut rng, class))
+            .map_err(|why| format!("life {life}: {why}"))?;
         if lived {
             continue;
         }
         let end = if rng.random_bool(0.6) { End::PowerCut } else { End::ProcessDeath };
-        recover(&mut options, &mut ledger, &mut rng, class, end).map_err(|why| format!("life {life}: {why}"))?;
+        recover(&mut options, &mut ledger, &mut rng, class, end)
+            .map_err(|why| format!("life {life}: {why}"))?;
     }
     options.cut_after = None;
     run_paused(last_life(&mut options, &mut ledger)).map_err(|why| format!("last life: {why}"))
 }
 
 /// One life; `true` when it ended in order.
-async fn live(options: &mut WorldOptions, ledger: &mut Ledger, rng: &mut StdRng, class: DurabilityClass) -> Result<bool, String> {
+async fn live(
+    options: &mut WorldOptions,
+    ledger: &mut Ledger,
+    rng: &mut StdRng,
+    class: DurabilityClass,
+) -> Result<bool, String> {
     let world = match World::open(options).await {
         Ok(world) => world,
         Err(_) if options.is_cut() => return Ok(false),
@@ -118,7 +125,10 @@ async fn last_life(options: &mut WorldOptions, ledger: &mut Ledger) -> Result<()
     flushed.map_err(|_| "the flush hangs".to_owned())?.map_err(|why| format!("flush: {why}"))?;
     let stats = world.engine().journal().stats();
     if stats.dirty_bytes > 0 || stats.dirty_inodes > 0 {
-        return Err(format!("after a flush {} bytes of {} inodes are dirty", stats.dirty_bytes, stats.dirty_inodes));
+        return Err(format!(
+            "after a flush {} bytes of {} inodes are dirty",
+            stats.dirty_bytes, stats.dirty_inodes
+        ));
     }
     world.forget_cache();
     let found = dump(&world).await?;

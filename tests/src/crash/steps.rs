@@ -112,7 +112,11 @@ impl Player<'_> {
             1 => old.len() as u64,
             _ => self.rng.random_range(0..=FILE_MAX),
         };
-        let len = if self.rng.random_bool(0.8) { self.rng.random_range(1..5000) } else { self.rng.random_range(1..90_000) };
+        let len = if self.rng.random_bool(0.8) {
+            self.rng.random_range(1..5000)
+        } else {
+            self.rng.random_range(1..90_000)
+        };
         let fill: u8 = self.rng.random();
         let data: Vec<u8> = (0..len).map(|at: usize| fill.wrapping_add((at / 7) as u8)).collect();
         let stability = if self.rng.random_bool(0.2) { Stability::FileSync } else { Stability::Unstable };
@@ -152,8 +156,12 @@ impl Player<'_> {
             Ok(inode) => inode,
             Err(failed) => return Ok(Err(failed)),
         };
-        let request =
-            SetAttr { target: Target::Inode(inode), patch, guard: Default::default(), rule: AccessRule::Stateless };
+        let request = SetAttr {
+            target: Target::Inode(inode),
+            patch,
+            guard: Default::default(),
+            rule: AccessRule::Stateless,
+        };
         let done = self.world.engine().set_attr(&self.world.root_context(), request).await;
         Ok(done.map(|changed| changed.wcc.post.mtime))
     }
@@ -170,12 +178,20 @@ impl Player<'_> {
     async fn set_times(&mut self) -> Step {
         let Some((path, entry)) = self.pick(InodeKind::File) else { return Ok(Outcome::Answered) };
         let bytes = self.ledger.bytes(entry.file).to_vec();
-        let mtime = Timestamp::new(self.rng.random_range(1..2_000_000_000), self.rng.random_range(0..1_000_000_000));
+        let mtime =
+            Timestamp::new(self.rng.random_range(1..2_000_000_000), self.rng.random_range(0..1_000_000_000));
         let patch = AttrPatch { mtime: TimePatch::Set(mtime), ..AttrPatch::default() };
         self.changed_data("set times", &path, entry.file, patch, bytes).await
     }
 
-    async fn changed_data(&mut self, what: &str, path: &str, file: FileNumber, patch: AttrPatch, bytes: Vec<u8>) -> Step {
+    async fn changed_data(
+        &mut self,
+        what: &str,
+        path: &str,
+        file: FileNumber,
+        patch: AttrPatch,
+        bytes: Vec<u8>,
+    ) -> Step {
         match self.patch(path, patch).await? {
             Ok(mtime) => {
                 let now = self.now();
@@ -269,11 +285,17 @@ impl Player<'_> {
     async fn rename(&mut self) -> Step {
         let kind = if self.rng.random_bool(0.8) { InodeKind::File } else { InodeKind::Directory };
         let Some((from, entry)) = self.pick(kind) else { return Ok(Outcome::Answered) };
-        let to = if self.rng.random_bool(0.6) { self.pick(kind).map(|(path, _)| path).unwrap_or_default() } else { self.new_path() };
+        let to = if self.rng.random_bool(0.6) {
+            self.pick(kind).map(|(path, _)| path).unwrap_or_default()
+        } else {
+            self.new_path()
+        };
         let target = self.ledger.now().get(&to).cloned();
         let into_itself = to == from || to.starts_with(&format!("{from}/")) || to.is_empty();
         let bad_target = target.as_ref().is_some_and(|target| {
-            target.kind != entry.kind || target.file == entry.file || self.ledger.now().keys().any(|path| path.starts_with(&format!("{to}/")))
+            target.kind != entry.kind
+                || target.file == entry.file
+                || self.ledger.now().keys().any(|path| path.starts_with(&format!("{to}/")))
         });
         if into_itself || bad_target {
             return Ok(Outcome::Answered);
@@ -289,7 +311,9 @@ impl Player<'_> {
                 names.insert(moved.map_or_else(|| path.clone(), |rest| format!("{to}{rest}")), other.clone());
             }
         }
-        let (Ok((from_dir, from_name)), Ok((to_dir, to_name))) = (self.parent(&from).await, self.parent(&to).await) else {
+        let (Ok((from_dir, from_name)), Ok((to_dir, to_name))) =
+            (self.parent(&from).await, self.parent(&to).await)
+        else {
             return self.judge("walk", &Failed::from(FsError::NotFound));
         };
         let request = Rename {
@@ -307,7 +331,9 @@ impl Player<'_> {
     }
 
     async fn remove(&mut self) -> Step {
-        let Some((path, entry)) = self.ledger.now().iter().map(|(path, entry)| (path.clone(), entry.clone())).choose(self.rng) else {
+        let Some((path, entry)) =
+            self.ledger.now().iter().map(|(path, entry)| (path.clone(), entry.clone())).choose(self.rng)
+        else {
             return Ok(Outcome::Answered);
         };
         let below = format!("{path}/");
@@ -318,7 +344,8 @@ impl Player<'_> {
             Ok(found) => found,
             Err(failed) => return self.judge("walk", &failed),
         };
-        let what = if entry.kind == InodeKind::Directory { RemoveWhat::Directory } else { RemoveWhat::NonDirectory };
+        let what =
+            if entry.kind == InodeKind::Directory { RemoveWhat::Directory } else { RemoveWhat::NonDirectory };
         let mut names = self.ledger.now().clone();
         names.remove(&path);
         let request = Remove { dir, name, what, expect: None };
@@ -337,12 +364,20 @@ impl Player<'_> {
         };
         let mut names = self.ledger.now().clone();
         names.insert(to, entry);
-        let done = self.world.engine().link(&self.world.root_context(), Link { inode, dir, name, replace: false }).await;
+        let done = self
+            .world
+            .engine()
+            .link(&self.world.root_context(), Link { inode, dir, name, replace: false })
+            .await;
         self.noted("link", names, BTreeMap::new(), done.map(|_| ()))
     }
 
     async fn sleep(&mut self) -> Step {
-        let millis = if self.rng.random_bool(0.7) { self.rng.random_range(1..500) } else { self.rng.random_range(500..60_000) };
+        let millis = if self.rng.random_bool(0.7) {
+            self.rng.random_range(1..500)
+        } else {
+            self.rng.random_range(500..60_000)
+        };
         self.unless_cut(tokio::time::sleep(Duration::from_millis(millis))).await
     }
 
@@ -382,7 +417,11 @@ impl Player<'_> {
         };
         match super::check::read(self.world, &attrs).await {
             Ok(bytes) if bytes == self.ledger.bytes(entry.file) => Ok(Outcome::Answered),
-            Ok(bytes) => Err(format!("{path}: read {} bytes that differ from the {} written", bytes.len(), self.ledger.bytes(entry.file).len())),
+            Ok(bytes) => Err(format!(
+                "{path}: read {} bytes that differ from the {} written",
+                bytes.len(),
+                self.ledger.bytes(entry.file).len()
+            )),
             Err(_) if self.world.is_cut() => Ok(Outcome::Cut),
             Err(why) => Err(format!("{path}: {why}")),
         }

@@ -8,19 +8,102 @@ use rand::rngs::StdRng;
 /// A question in terms of the pair's own file numbers, so that both sides can be asked.
 #[derive(Clone, Debug)]
 pub enum Ask {
-    Lookup { who: usize, dir: usize, name: Name },
-    GetAttr { who: usize, file: usize },
-    Access { who: usize, file: usize, rights: u32 },
-    SetAttr { who: usize, file: usize, mode: Option<u16>, uid: Option<u32>, gid: Option<u32>, size: Option<u64>, mtime: Option<Option<Timestamp>>, guard: Guarded },
-    Create { who: usize, dir: usize, name: Name, kind: Kind, existing: Existing, mode: Option<u16>, truncate: bool },
-    Link { who: usize, file: usize, dir: usize, name: Name },
-    Remove { who: usize, dir: usize, name: Name, what: u8 },
-    Rename { who: usize, from: usize, from_name: Name, to: usize, to_name: Name },
-    ReadLink { who: usize, file: usize },
-    ReadDir { who: usize, dir: usize, entries: usize },
-    Read { who: usize, file: usize, offset: u64, len: u32 },
-    Write { who: usize, file: usize, offset: u64, len: usize, fill: u8, stable: bool },
-    Commit { who: usize, file: usize },
+    Lookup {
+        who: usize,
+        dir: usize,
+        name: Name,
+    },
+    GetAttr {
+        who: usize,
+        file: usize,
+    },
+    Access {
+        who: usize,
+        file: usize,
+        rights: u32,
+    },
+    SetAttr {
+        who: usize,
+        file: usize,
+        mode: Option<u16>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        mtime: Option<Option<Timestamp>>,
+        guard: Guarded,
+    },
+    Create {
+        who: usize,
+        dir: usize,
+        name: Name,
+        kind: Kind,
+        existing: Existing,
+        mode: Option<u16>,
+        truncate: bool,
+    },
+    Link {
+        who: usize,
+        file: usize,
+        dir: usize,
+        name: Name,
+    },
+    Remove {
+        who: usize,
+        dir: usize,
+        name: Name,
+        what: u8,
+    },
+    Rename {
+        who: usize,
+        from: usize,
+        from_name: Name,
+        to: usize,
+        to_name: Name,
+    },
+    ReadLink {
+        who: usize,
+        file: usize,
+    },
+    ReadDir {
+        who: usize,
+        dir: usize,
+        entries: usize,
+    },
+    Read {
+        who: usize,
+        file: usize,
+        offset: u64,
+        len: u32,
+    },
+    Write {
+        who: usize,
+        file: usize,
+        offset: u64,
+        len: usize,
+        fill: u8,
+        stable: bool,
+    },
+    Commit {
+        who: usize,
+        file: usize,
+    },
+}
+
+impl Ask {
+    /// Whether it is about names, not about attributes and bytes.
+    pub fn is_about_names(&self) -> bool {
+        use Ask::{Create, Link, Lookup, ReadDir, ReadLink, Remove, Rename};
+        matches!(
+            self,
+            Lookup { .. }
+                | Create { .. }
+                | Link { .. }
+                | Remove { .. }
+                | Rename { .. }
+                | ReadLink { .. }
+                | ReadDir { .. }
+        )
+    }
 }
 
 /// Condition of a SetAttr.
@@ -69,10 +152,14 @@ pub fn random(rng: &mut StdRng, pair: &Pair) -> Ask {
         28..50 => create(rng, who, dir),
         50..55 => Ask::Link { who, file, dir, name: name(rng) },
         55..63 => Ask::Remove { who, dir, name: name(rng), what: rng.random_range(0..3) },
-        63..72 => Ask::Rename { who, from: dir, from_name: name(rng), to: pair.some_dir(rng), to_name: name(rng) },
+        63..72 => {
+            Ask::Rename { who, from: dir, from_name: name(rng), to: pair.some_dir(rng), to_name: name(rng) }
+        }
         72..74 => Ask::ReadLink { who, file },
         74..78 => Ask::ReadDir { who, dir, entries: rng.random_range(1..8) },
-        78..86 => Ask::Read { who, file, offset: rng.random_range(0..30_000), len: rng.random_range(0..20_000) },
+        78..86 => {
+            Ask::Read { who, file, offset: rng.random_range(0..30_000), len: rng.random_range(0..20_000) }
+        }
         86..97 => Ask::Write {
             who,
             file,
@@ -94,18 +181,22 @@ fn set_attr(rng: &mut StdRng, who: usize, file: usize) -> Ask {
         uid: some(rng, 0.15).then(|| [0, 1000, 1001, 2000][rng.random_range(0..4)]),
         gid: some(rng, 0.15).then(|| [0, 100, 200][rng.random_range(0..3)]),
         size: some(rng, 0.3).then(|| rng.random_range(0..30_000)),
-        mtime: some(rng, 0.3).then(|| some(rng, 0.5).then(|| Timestamp::new(rng.random_range(0..1 << 31), 5))),
+        mtime: some(rng, 0.3)
+            .then(|| some(rng, 0.5).then(|| Timestamp::new(rng.random_range(0..1 << 31), 5))),
         guard: [Guarded::No, Guarded::No, Guarded::Right, Guarded::Wrong][rng.random_range(0..4)],
     }
 }
 
 fn create(rng: &mut StdRng, who: usize, dir: usize) -> Ask {
-    let kind = [Kind::File, Kind::File, Kind::Directory, Kind::Directory, Kind::Symlink, Kind::Fifo, Kind::Device][rng.random_range(0..7)];
+    let kind =
+        [Kind::File, Kind::File, Kind::Directory, Kind::Directory, Kind::Symlink, Kind::Fifo, Kind::Device]
+            [rng.random_range(0..7)];
     let existing = match rng.random_range(0..4) {
         0 => Existing::Unchecked,
         1 => Existing::Exclusive(rng.random_range(0..2)),
         _ => Existing::Guarded,
     };
-    let mode = rng.random_bool(0.8).then(|| if rng.random_bool(0.5) { 0o777 } else { rng.random_range(0..0o10000) });
+    let mode =
+        rng.random_bool(0.8).then(|| if rng.random_bool(0.5) { 0o777 } else { rng.random_range(0..0o10000) });
     Ask::Create { who, dir, name: name(rng), kind, existing, mode, truncate: rng.random_bool(0.3) }
 }

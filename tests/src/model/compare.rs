@@ -4,8 +4,8 @@ use super::asks::{Ask, Existing, Guarded, Kind};
 use crate::sim::World;
 use bytes::Bytes;
 use dfs_model::{
-    Actor, AttrMask, AttrPatch, Attrs, Cookie, Credentials, DeviceNumber, FsError, Guard, Identity, InodeId, InodeKind,
-    Patch, PreAttrs, Rights, Target, TimePatch, Timestamp, Wcc,
+    Actor, AttrMask, AttrPatch, Attrs, Cookie, Credentials, DeviceNumber, FsError, Guard, Identity, InodeId,
+    InodeKind, Patch, PreAttrs, Rights, Target, TimePatch, Timestamp, Wcc,
 };
 use dfs_vfs::*;
 use rand::Rng;
@@ -56,7 +56,8 @@ fn seen_wcc(wcc: &Wcc) -> String {
 }
 
 fn seen_failed(failed: &Failed) -> String {
-    let shown: Vec<String> = failed.wcc.iter().map(|wcc| wcc.as_ref().map_or("-".to_owned(), seen_wcc)).collect();
+    let shown: Vec<String> =
+        failed.wcc.iter().map(|wcc| wcc.as_ref().map_or("-".to_owned(), seen_wcc)).collect();
     let error = match &failed.error {
         FsError::IsSymlink { .. } => "IsSymlink".to_owned(),
         other => format!("{other:?}"),
@@ -69,7 +70,8 @@ impl Pair {
         let (engine, model) = (world.engine().clone(), world.model());
         let files = vec![(engine.root(), model.root(), InodeKind::Directory)];
         let who = [(0, 0, vec![0]), (1000, 100, vec![100]), (1001, 100, vec![100, 200]), (2000, 300, vec![])];
-        let users = who.iter().map(|(uid, gid, groups)| user(world, Credentials::unix(*uid, *gid, groups))).collect();
+        let users =
+            who.iter().map(|(uid, gid, groups)| user(world, Credentials::unix(*uid, *gid, groups))).collect();
         Pair { engine, model, users, files }
     }
 
@@ -78,7 +80,8 @@ impl Pair {
     }
 
     pub fn some_dir(&self, rng: &mut StdRng) -> usize {
-        let dirs: Vec<usize> = (0..self.files.len()).filter(|at| self.files[*at].2 == InodeKind::Directory).collect();
+        let dirs: Vec<usize> =
+            (0..self.files.len()).filter(|at| self.files[*at].2 == InodeKind::Directory).collect();
         if rng.random_bool(0.4) { 0 } else { dirs[rng.random_range(0..dirs.len())] }
     }
 
@@ -89,10 +92,10 @@ impl Pair {
         if engine != model {
             return Err(format!("\n  engine {engine:#?}\n  model  {model:#?}"));
         }
-        if let (Some(one), Some(two)) = (made_engine, made_model) {
-            if !self.files.iter().any(|file| file.0 == one.0) {
-                self.files.push((one.0, two.0, one.1));
-            }
+        if let (Some(one), Some(two)) = (made_engine, made_model)
+            && !self.files.iter().any(|file| file.0 == one.0)
+        {
+            self.files.push((one.0, two.0, one.1));
         }
         Ok(())
     }
@@ -105,107 +108,142 @@ impl Pair {
     ) -> (Seen, Option<(InodeId, InodeKind)>) {
         let id = |file: &usize| side(&self.files[*file]);
         let mut made = None;
-        let answer: VfsResult<Vec<String>> = async {
-            match ask {
-                Ask::Lookup { who, dir, name } => {
-                    let steps = vec![WalkStep::Down(name.clone())];
-                    let request = Walk { dir: id(dir), steps, case: NameCase::Exact, want: AttrMask::BASIC };
-                    let walked = vfs.walk(&self.users[*who], request).await?;
-                    let last = walked.steps.last().unwrap();
-                    made = Some((last.inode, last.attrs.kind));
-                    Ok(vec![seen_attrs(&walked.dir), seen_attrs(&last.attrs)])
-                }
-                Ask::GetAttr { who, file } => {
-                    let request = GetAttr { target: Target::Inode(id(file)), want: AttrMask::BASIC };
-                    Ok(vec![seen_attrs(&vfs.get_attr(&self.users[*who], request).await?)])
-                }
-                Ask::Access { who, file, rights } => {
-                    let request = Access { target: Target::Inode(id(file)), rights: Rights(*rights) };
-                    let reply = vfs.access(&self.users[*who], request).await?;
-                    Ok(vec![format!("{:x}", reply.granted.0), seen_attrs(&reply.attrs)])
-                }
-                Ask::SetAttr { who, .. } => {
-                    let request = self.set_attr(vfs, ask, &id).await?;
-                    Ok(vec![seen_wcc(&vfs.set_attr(&self.users[*who], request).await?.wcc)])
-                }
-                Ask::Create { who, dir, .. } => {
-                    let reply = vfs.create(&self.users[*who], create(ask, id(dir))).await?;
-                    made = Some((reply.inode, reply.attrs.kind));
-                    Ok(vec![format!("existed {}", reply.existed), seen_attrs(&reply.attrs), seen_wcc(&reply.dir)])
-                }
-                Ask::Link { who, file, dir, name } => {
-                    let request = Link { inode: id(file), dir: id(dir), name: name.clone(), replace: false };
-                    let reply = vfs.link(&self.users[*who], request).await?;
-                    Ok(vec![seen_wcc(&reply.inode), seen_wcc(&reply.dir)])
-                }
-                Ask::Remove { who, dir, name, what } => {
-                    let what = [RemoveWhat::NonDirectory, RemoveWhat::Directory, RemoveWhat::Any][usize::from(*what)];
-                    let request = Remove { dir: id(dir), name: name.clone(), what, expect: None };
-                    let reply = vfs.remove(&self.users[*who], request).await?;
-                    Ok(vec![seen_wcc(&reply.dir), format!("nlink {}", reply.nlink)])
-                }
-                Ask::Rename { who, from, from_name, to, to_name } => {
-                    let request = Rename {
-                        from_dir: id(from),
-                        from_name: from_name.clone(),
-                        open: None,
-                        to_dir: id(to),
-                        to_name: to_name.clone(),
-                        replace: RenameReplace::Posix,
-                        case: NameCase::Exact,
-                        parent_lease_keys: [None, None],
-                    };
-                    let reply = vfs.rename(&self.users[*who], request).await?;
-                    Ok(vec![seen_wcc(&reply.from_dir), seen_wcc(&reply.to_dir), format!("moved {}", reply.moved)])
-                }
-                Ask::ReadLink { who, file } => {
-                    let reply = vfs.read_link(&self.users[*who], id(file)).await?;
-                    Ok(vec![format!("{:?}", reply.target), seen_attrs(&reply.attrs)])
-                }
-                Ask::ReadDir { who, dir, entries } => {
-                    list(vfs, &self.users[*who], id(dir), *entries).await.map(|listed| {
-                        let shown = listed.into_iter().map(|(name, attrs)| format!("{name} {}", seen_attrs(&attrs)));
-                        shown.collect()
-                    })
-                }
-                Ask::Read { who, file, offset, len } => {
-                    let request = Read {
-                        target: Target::Inode(id(file)),
-                        offset: *offset,
-                        len: *len,
-                        rule: AccessRule::Stateless,
-                    };
-                    let reply = vfs.read(&self.users[*who], request).await?;
-                    let bytes = reply.data.concat();
-                    assert_eq!(bytes.len(), reply.len);
-                    let hash = xxhash_rust::xxh3::xxh3_64(&bytes);
-                    Ok(vec![format!("{} {hash:x} eof {}", bytes.len(), reply.eof), seen_attrs(&reply.attrs)])
-                }
-                Ask::Write { who, file, offset, len, fill, stable } => {
-                    let request = Write {
-                        target: Target::Inode(id(file)),
-                        at: WriteAt::Offset(*offset),
-                        payload: Bytes::from(vec![*fill; *len]),
-                        stability: if *stable { Stability::FileSync } else { Stability::Unstable },
-                        rule: AccessRule::Stateless,
-                    };
-                    let reply = vfs.write(&self.users[*who], request).await?;
-                    Ok(vec![format!("{} {:?}", reply.count, reply.stability), seen_wcc(&reply.wcc)])
-                }
-                Ask::Commit { who, file } => {
-                    let request = Commit { target: Target::Inode(id(file)), offset: 0, len: 0 };
-                    Ok(vec![seen_wcc(&vfs.commit(&self.users[*who], request).await?.wcc)])
-                }
-            }
-        }
-        .await;
+        let answer = if ask.is_about_names() {
+            self.ask_names(vfs, ask, &id, &mut made).await
+        } else {
+            self.ask_data(vfs, ask, &id).await
+        };
         (answer.map_err(|failed| seen_failed(&failed)), made)
     }
 
-    async fn set_attr(&self, vfs: &Arc<dyn Vfs>, ask: &Ask, id: &impl Fn(&usize) -> InodeId) -> VfsResult<SetAttr> {
-        let Ask::SetAttr { file, mode, uid, gid, size, mtime, guard, .. } = ask else { panic!("not a SetAttr") };
+    /// Asks about names.
+    async fn ask_names(
+        &self,
+        vfs: &Arc<dyn Vfs>,
+        ask: &Ask,
+        id: &impl Fn(&usize) -> InodeId,
+        made: &mut Option<(InodeId, InodeKind)>,
+    ) -> VfsResult<Vec<String>> {
+        match ask {
+            Ask::Lookup { who, dir, name } => {
+                let steps = vec![WalkStep::Down(name.clone())];
+                let request = Walk { dir: id(dir), steps, case: NameCase::Exact, want: AttrMask::BASIC };
+                let walked = vfs.walk(&self.users[*who], request).await?;
+                let last = walked.steps.last().unwrap();
+                *made = Some((last.inode, last.attrs.kind));
+                Ok(vec![seen_attrs(&walked.dir), seen_attrs(&last.attrs)])
+            }
+            Ask::Create { who, dir, .. } => {
+                let reply = vfs.create(&self.users[*who], create(ask, id(dir))).await?;
+                *made = Some((reply.inode, reply.attrs.kind));
+                Ok(vec![format!("existed {}", reply.existed), seen_attrs(&reply.attrs), seen_wcc(&reply.dir)])
+            }
+            Ask::Link { who, file, dir, name } => {
+                let request = Link { inode: id(file), dir: id(dir), name: name.clone(), replace: false };
+                let reply = vfs.link(&self.users[*who], request).await?;
+                Ok(vec![seen_wcc(&reply.inode), seen_wcc(&reply.dir)])
+            }
+            Ask::Remove { who, dir, name, what } => {
+                let what =
+                    [RemoveWhat::NonDirectory, RemoveWhat::Directory, RemoveWhat::Any][usize::from(*what)];
+                let request = Remove { dir: id(dir), name: name.clone(), what, expect: None };
+                let reply = vfs.remove(&self.users[*who], request).await?;
+                Ok(vec![seen_wcc(&reply.dir), format!("nlink {}", reply.nlink)])
+            }
+            Ask::Rename { who, from, from_name, to, to_name } => {
+                let request = Rename {
+                    from_dir: id(from),
+                    from_name: from_name.clone(),
+                    open: None,
+                    to_dir: id(to),
+                    to_name: to_name.clone(),
+                    replace: RenameReplace::Posix,
+                    case: NameCase::Exact,
+                    parent_lease_keys: [None, None],
+                };
+                let reply = vfs.rename(&self.users[*who], request).await?;
+                Ok(vec![seen_wcc(&reply.from_dir), seen_wcc(&reply.to_dir), format!("moved {}", reply.moved)])
+            }
+            Ask::ReadLink { who, file } => {
+                let reply = vfs.read_link(&self.users[*who], id(file)).await?;
+                Ok(vec![format!("{:?}", reply.target), seen_attrs(&reply.attrs)])
+            }
+            Ask::ReadDir { who, dir, entries } => {
+                list(vfs, &self.users[*who], id(dir), *entries).await.map(|listed| {
+                    let shown =
+                        listed.into_iter().map(|(name, attrs)| format!("{name} {}", seen_attrs(&attrs)));
+                    shown.collect()
+                })
+            }
+            _ => panic!("not a question about names"),
+        }
+    }
+
+    /// Asks about attributes and bytes.
+    async fn ask_data(
+        &self,
+        vfs: &Arc<dyn Vfs>,
+        ask: &Ask,
+        id: &impl Fn(&usize) -> InodeId,
+    ) -> VfsResult<Vec<String>> {
+        match ask {
+            Ask::GetAttr { who, file } => {
+                let request = GetAttr { target: Target::Inode(id(file)), want: AttrMask::BASIC };
+                Ok(vec![seen_attrs(&vfs.get_attr(&self.users[*who], request).await?)])
+            }
+            Ask::Access { who, file, rights } => {
+                let request = Access { target: Target::Inode(id(file)), rights: Rights(*rights) };
+                let reply = vfs.access(&self.users[*who], request).await?;
+                Ok(vec![format!("{:x}", reply.granted.0), seen_attrs(&reply.attrs)])
+            }
+            Ask::SetAttr { who, .. } => {
+                let request = self.set_attr(vfs, ask, id).await?;
+                Ok(vec![seen_wcc(&vfs.set_attr(&self.users[*who], request).await?.wcc)])
+            }
+            Ask::Read { who, file, offset, len } => {
+                let request = Read {
+                    target: Target::Inode(id(file)),
+                    offset: *offset,
+                    len: *len,
+                    rule: AccessRule::Stateless,
+                };
+                let reply = vfs.read(&self.users[*who], request).await?;
+                let bytes = reply.data.concat();
+                assert_eq!(bytes.len(), reply.len);
+                let hash = xxhash_rust::xxh3::xxh3_64(&bytes);
+                Ok(vec![format!("{} {hash:x} eof {}", bytes.len(), reply.eof), seen_attrs(&reply.attrs)])
+            }
+            Ask::Write { who, file, offset, len, fill, stable } => {
+                let request = Write {
+                    target: Target::Inode(id(file)),
+                    at: WriteAt::Offset(*offset),
+                    payload: Bytes::from(vec![*fill; *len]),
+                    stability: if *stable { Stability::FileSync } else { Stability::Unstable },
+                    rule: AccessRule::Stateless,
+                };
+                let reply = vfs.write(&self.users[*who], request).await?;
+                Ok(vec![format!("{} {:?}", reply.count, reply.stability), seen_wcc(&reply.wcc)])
+            }
+            Ask::Commit { who, file } => {
+                let request = Commit { target: Target::Inode(id(file)), offset: 0, len: 0 };
+                Ok(vec![seen_wcc(&vfs.commit(&self.users[*who], request).await?.wcc)])
+            }
+            _ => panic!("not a question about attributes or bytes"),
+        }
+    }
+
+    async fn set_attr(
+        &self,
+        vfs: &Arc<dyn Vfs>,
+        ask: &Ask,
+        id: &impl Fn(&usize) -> InodeId,
+    ) -> VfsResult<SetAttr> {
+        let Ask::SetAttr { file, mode, uid, gid, size, mtime, guard, .. } = ask else {
+            panic!("not a SetAttr")
+        };
         let target = Target::Inode(id(file));
-        let ctime = vfs.get_attr(&self.users[0], GetAttr { target, want: AttrMask::BASIC }).await?.ctime.as_nfs3();
+        let ctime =
+            vfs.get_attr(&self.users[0], GetAttr { target, want: AttrMask::BASIC }).await?.ctime.as_nfs3();
         let patch = AttrPatch {
             mode: mode.map_or(Patch::Keep, Patch::Set),
             owner: uid.map_or(Patch::Keep, |uid| Patch::Set(Identity::Uid(uid))),
@@ -230,7 +268,11 @@ impl Pair {
     pub async fn same_trees(&self) -> Result<(), String> {
         let engine = tree(&self.engine, &self.users[0]).await?;
         let model = tree(&self.model, &self.users[0]).await?;
-        if engine == model { Ok(()) } else { Err(format!("trees differ:\n  engine {engine:#?}\n  model {model:#?}")) }
+        if engine == model {
+            Ok(())
+        } else {
+            Err(format!("trees differ:\n  engine {engine:#?}\n  model {model:#?}"))
+        }
     }
 }
 
@@ -262,7 +304,12 @@ fn create(ask: &Ask, dir: InodeId) -> Create {
 }
 
 /// A whole listing, in pages, with the rules of cookies tested on the way.
-async fn list(vfs: &Arc<dyn Vfs>, cx: &RequestContext, dir: InodeId, entries: usize) -> VfsResult<Vec<(String, Attrs)>> {
+async fn list(
+    vfs: &Arc<dyn Vfs>,
+    cx: &RequestContext,
+    dir: InodeId,
+    entries: usize,
+) -> VfsResult<Vec<(String, Attrs)>> {
     let mut listed = Vec::new();
     let (mut cookie, mut verifier) = (Cookie::START, DirVerifier(0));
     let mut seen = HashSet::new();
@@ -298,7 +345,8 @@ async fn tree(vfs: &Arc<dyn Vfs>, cx: &RequestContext) -> Result<Vec<String>, St
     let mut shown = Vec::new();
     let mut todo = vec![(String::new(), vfs.root())];
     while let Some((path, dir)) = todo.pop() {
-        let listed = list(vfs, cx, dir, 100).await.map_err(|failed| format!("listing {path}: {}", failed.error))?;
+        let listed =
+            list(vfs, cx, dir, 100).await.map_err(|failed| format!("listing {path}: {}", failed.error))?;
         for (name, attrs) in listed {
             shown.push(format!("{path}/{name} {}", seen_attrs(&attrs)));
             if attrs.kind == InodeKind::Directory && name != "." && name != ".." {
@@ -311,7 +359,10 @@ async fn tree(vfs: &Arc<dyn Vfs>, cx: &RequestContext) -> Result<Vec<String>, St
                     len: attrs.size as u32,
                     rule: AccessRule::Stateless,
                 };
-                let reply = vfs.read(cx, request).await.map_err(|failed| format!("reading {path}/{name}: {}", failed.error))?;
+                let reply = vfs
+                    .read(cx, request)
+                    .await
+                    .map_err(|failed| format!("reading {path}/{name}: {}", failed.error))?;
                 shown.push(format!("  {:x}", xxhash_rust::xxh3::xxh3_64(&reply.data.concat())));
             }
         }
@@ -319,4 +370,3 @@ async fn tree(vfs: &Arc<dyn Vfs>, cx: &RequestContext) -> Result<Vec<String>, St
     shown.sort();
     Ok(shown)
 }
-

@@ -4,7 +4,7 @@
 mod asks;
 mod compare;
 
-use crate::sim::{number, run_paused, World, WorldOptions};
+use crate::sim::{World, WorldOptions, number, run_paused};
 use compare::Pair;
 use dfs_engine::DurabilityClass;
 use dfs_log::Mutations;

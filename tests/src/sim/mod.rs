@@ -8,7 +8,8 @@ pub use world::{World, WorldOptions};
 
 /// Runs an async test body on one thread with paused time: deterministic for a seed.
 pub fn run_paused<T>(body: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(body)
 }
 

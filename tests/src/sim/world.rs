@@ -103,7 +103,11 @@ fn pool_config(mutations: &Mutations, poison: &Poison, total: u64, label: &'stat
     }
 }
 
-async fn open_store(options: &WorldOptions, clock: &Arc<SimClock>, poison: &Poison) -> Result<Arc<EmbeddedStore>, String> {
+async fn open_store(
+    options: &WorldOptions,
+    clock: &Arc<SimClock>,
+    poison: &Poison,
+) -> Result<Arc<EmbeddedStore>, String> {
     let disk = options.disk.sub("metadata").map_err(|error| error.to_string())?;
     let mut config = EmbeddedConfig::new(clock.clone());
     config.inline = true;
@@ -154,7 +158,10 @@ impl World {
         let poison = Poison::default();
         let store = open_store(options, &clock, &poison).await?;
         let segments = options.disk.sub("journal").map_err(|error| error.to_string())?;
-        let pool = SegmentPool::open(segments, pool_config(&options.mutations, &poison, SEGMENT * SEGMENTS, "journal"));
+        let pool = SegmentPool::open(
+            segments,
+            pool_config(&options.mutations, &poison, SEGMENT * SEGMENTS, "journal"),
+        );
         let pool = pool.map_err(|error| error.to_string())?;
         let how = Forgetfulness { forget: 40, refuse: 40, rot: 8, warm: true };
         let cache = Arc::new(ForgetfulCache::new(options.seed ^ options.lives, how));
@@ -193,7 +200,10 @@ impl World {
 
     /// A model of an empty share with the same root and clock.
     pub fn model(&self) -> Arc<dyn Vfs> {
-        Arc::new(ModelVfs::new(SHARE, [7; 16], self.clock.clone(), (0o755, 0, 0)).born_at(self.engine.record().created))
+        Arc::new(
+            ModelVfs::new(SHARE, [7; 16], self.clock.clone(), (0o755, 0, 0))
+                .born_at(self.engine.record().created),
+        )
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -250,4 +260,3 @@ fn sync_max(class: DurabilityClass) -> Duration {
         DurabilityClass::Local => Duration::from_secs(1),
     }
 }
-

@@ -205,7 +205,7 @@ async fn open_engine(config: &WarmConfig) -> Result<Engine, CacheError> {
         .with_buffer_pool_size(config.buffer_bytes)
         .with_submit_queue_size_threshold(config.buffer_bytes * 2)
         .with_recover_concurrency(4);
-    HybridCacheBuilder::new()
+    let engine = HybridCacheBuilder::new()
         .with_name("dfs-warm")
         .with_policy(HybridCachePolicy::WriteOnInsertion)
         .with_flush_on_close(false)
@@ -217,7 +217,27 @@ async fn open_engine(config: &WarmConfig) -> Result<Engine, CacheError> {
         .with_recover_mode(RecoverMode::Quiet)
         .build()
         .await
-        .map_err(|error| refused(error.to_string()))
+        .map_err(|error| refused(error.to_string()))?;
+    preallocate(&config.folder).map_err(|error| refused(error.to_string()))?;
+    Ok(engine)
+}
+
+/// Gives every file of the tier its blocks now, so that a disk that fills up later never breaks it. File systems that cannot
+/// are left to allocate as they go.
+fn preallocate(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_file() {
+            continue;
+        }
+        let file = std::fs::OpenOptions::new().write(true).open(entry.path())?;
+        let len = file.metadata()?.len();
+        match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, len) {
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Hands the queue to the engine, burst by burst.

@@ -86,3 +86,14 @@ async fn too_small_tier_and_bad_folder_are_refused_in_words() {
     let bad = TieredCache::open(1 << 20, WarmConfig::new(file.join("sub"), 128 << 20)).await;
     assert!(bad.err().unwrap().to_string().contains("cannot be used"));
 }
+
+#[tokio::test]
+async fn opened_tier_holds_its_disk_space_from_the_start() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let cache = TieredCache::open(1 << 20, WarmConfig::new(folder.path(), 128 << 20)).await.unwrap();
+    let files = std::fs::read_dir(folder.path()).unwrap();
+    let held: u64 = files.map(|file| file.unwrap().metadata().unwrap().blocks() * 512).sum();
+    assert!(held >= 112 << 20, "{held} bytes of 128 MiB");
+    cache.close().await;
+}

@@ -5,8 +5,8 @@ use super::tree::Tree;
 use crate::*;
 use dfs_model::inode::mode;
 use dfs_model::{
-    access, Credentials, FsError, Guard, Identity, Inode, InodeId, InodeKind, Rights, ShareCeiling, Target, TimePatch,
-    Timestamp, Wcc,
+    Credentials, FsError, Guard, Identity, Inode, InodeId, InodeKind, Rights, ShareCeiling, Target,
+    TimePatch, Timestamp, Wcc, access,
 };
 
 pub(super) fn stateless(target: Target) -> Result<InodeId, FsError> {
@@ -37,7 +37,8 @@ pub(super) fn may_write(row: &Inode, who: &Credentials, rule: AccessRule) -> Res
 pub(super) fn may_read(row: &Inode, who: &Credentials, rule: AccessRule) -> Result<(), FsError> {
     let rights = access::granted(row, who);
     let owner = access::is_owner(row, who) && who.ceiling != ShareCeiling::None;
-    let allowed = rule == AccessRule::ByOpen || owner || rights.has(Rights::READ_DATA) || rights.has(Rights::EXECUTE);
+    let allowed =
+        rule == AccessRule::ByOpen || owner || rights.has(Rights::READ_DATA) || rights.has(Rights::EXECUTE);
     if allowed { Ok(()) } else { Err(FsError::AccessDenied) }
 }
 
@@ -68,7 +69,13 @@ impl ModelVfs {
     }
 }
 
-fn set_attr(tree: &mut Tree, cx: &RequestContext, id: InodeId, request: &SetAttr, now: Timestamp) -> Result<(), FsError> {
+fn set_attr(
+    tree: &mut Tree,
+    cx: &RequestContext,
+    id: InodeId,
+    request: &SetAttr,
+    now: Timestamp,
+) -> Result<(), FsError> {
     let (who, patch) = (&*cx.credentials, &request.patch);
     changes_allowed(who)?;
     let mut row = tree.node(id)?.row.clone();
@@ -126,7 +133,11 @@ fn check_times(row: &Inode, who: &Credentials, atime: TimePatch, mtime: TimePatc
 
 /// chmod and chown (POSIX.1-2017): only the owner changes the mode; only the superuser gives a file away; the owner may give
 /// it to a group of his; a change of owner or group takes privilege bits of a plain file away.
-fn change_owner_and_mode(row: &mut Inode, who: &Credentials, patch: &dfs_model::AttrPatch) -> Result<(), FsError> {
+fn change_owner_and_mode(
+    row: &mut Inode,
+    who: &Credentials,
+    patch: &dfs_model::AttrPatch,
+) -> Result<(), FsError> {
     let owner = patch.owner.as_set().filter(|owner| **owner != row.owner);
     let group = patch.group.as_set().filter(|group| **group != row.group);
     let asked = !patch.owner.is_keep() || !patch.group.is_keep();

@@ -18,7 +18,10 @@ impl FileBytes {
     }
 
     pub fn read(&self, offset: u64, len: usize) -> Vec<u8> {
-        (offset..).take(len).map(|at| self.pages.get(&(at / PAGE)).map_or(0, |page| page[(at % PAGE) as usize])).collect()
+        (offset..)
+            .take(len)
+            .map(|at| self.pages.get(&(at / PAGE)).map_or(0, |page| page[(at % PAGE) as usize]))
+            .collect()
     }
 
     /// Drops every byte from `size` on.

@@ -27,7 +27,12 @@ pub struct ModelVfs {
 impl ModelVfs {
     /// An empty share whose root has this mode and owner.
     #[must_use]
-    pub fn new(share: ShareId, handle_key: [u8; 16], clock: Arc<dyn Clock>, root: (u16, u32, u32)) -> ModelVfs {
+    pub fn new(
+        share: ShareId,
+        handle_key: [u8; 16],
+        clock: Arc<dyn Clock>,
+        root: (u16, u32, u32),
+    ) -> ModelVfs {
         let now = clock.wall();
         ModelVfs { share, handle_key, clock, tree: Mutex::new(Tree::new(root, now)) }
     }

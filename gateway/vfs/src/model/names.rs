@@ -6,8 +6,8 @@ use crate::*;
 use bytes::Bytes;
 use dfs_model::inode::mode;
 use dfs_model::{
-    access, AttrPatch, Attrs, Cookie, Credentials, FsError, Identity, InodeId, InodeKind, Name, Patch, Rights, Timestamp,
-    Wcc,
+    AttrPatch, Attrs, Cookie, Credentials, FsError, Identity, InodeId, InodeKind, Name, Patch, Rights,
+    Timestamp, Wcc, access,
 };
 
 /// Most links of one inode.
@@ -130,8 +130,14 @@ fn page(
     for (cookie, name, inode) in all {
         let attrs = tree.attrs(inode)?;
         let handle = request.handles.then(|| vfs.handle_of(&attrs));
-        let entry =
-            DirEntry { name, inode, kind: attrs.kind, cookie, attrs: request.want.map(|_| Ok(attrs)), handle };
+        let entry = DirEntry {
+            name,
+            inode,
+            kind: attrs.kind,
+            cookie,
+            attrs: request.want.map(|_| Ok(attrs)),
+            handle,
+        };
         let cost = (request.cost)(&entry);
         if cost > left || entries.len() >= request.entries_max {
             return if entries.is_empty() { Err(FsError::BufferTooSmall) } else { Ok((entries, false)) };
@@ -142,7 +148,12 @@ fn page(
     Ok((entries, true))
 }
 
-fn create(tree: &mut Tree, cx: &RequestContext, request: &Create, now: Timestamp) -> Result<(InodeId, bool), FsError> {
+fn create(
+    tree: &mut Tree,
+    cx: &RequestContext,
+    request: &Create,
+    now: Timestamp,
+) -> Result<(InodeId, bool), FsError> {
     let who = &*cx.credentials;
     let kind = request.kind.kind();
     if request.existing != CreateExisting::Guarded && kind != InodeKind::File {
@@ -389,12 +400,20 @@ fn rename(
 }
 
 /// The `..` of a directory that changes its parent is written: POSIX asks for the right to.
-fn may_change_parent(moved: &dfs_model::Inode, who: &Credentials, changes_parent: bool) -> Result<(), FsError> {
+fn may_change_parent(
+    moved: &dfs_model::Inode,
+    who: &Credentials,
+    changes_parent: bool,
+) -> Result<(), FsError> {
     if changes_parent { access::check(moved, who, Rights::ADD_SUBDIRECTORY) } else { Ok(()) }
 }
 
 /// Attributes of a root-to-leaf walk.
-pub(super) fn walk(tree: &Tree, who: &Credentials, request: &Walk) -> Result<Vec<(InodeId, Option<Name>, Attrs)>, FsError> {
+pub(super) fn walk(
+    tree: &Tree,
+    who: &Credentials,
+    request: &Walk,
+) -> Result<Vec<(InodeId, Option<Name>, Attrs)>, FsError> {
     let mut at = request.dir;
     let mut steps = Vec::new();
     for (index, step) in request.steps.iter().enumerate() {

@@ -6,7 +6,7 @@ use super::names::walk;
 use crate::*;
 use async_trait::async_trait;
 use bytes::Bytes;
-use dfs_model::{access, Attrs, FsError, InodeId, InodeKind, LockHolder, Name, OpenId, Rights, ShareId, Wcc};
+use dfs_model::{Attrs, FsError, InodeId, InodeKind, LockHolder, Name, OpenId, Rights, ShareId, Wcc, access};
 
 /// Refuses an operation that no served protocol uses yet.
 fn not_served<T>() -> VfsResult<T> {
@@ -33,7 +33,8 @@ impl ModelVfs {
         let left = attrs.size.saturating_sub(request.offset);
         let len = left.min(u64::from(request.len)) as usize;
         let eof = request.offset.saturating_add(len as u64) >= attrs.size;
-        let data = if len == 0 { Vec::new() } else { vec![Bytes::from(node.bytes.read(request.offset, len))] };
+        let data =
+            if len == 0 { Vec::new() } else { vec![Bytes::from(node.bytes.read(request.offset, len))] };
         Ok(ReadReply { data, len, eof, attrs })
     }
 
@@ -50,7 +51,10 @@ impl ModelVfs {
             WriteAt::Append => before.size,
         };
         let count = request.payload.len() as u64;
-        let end = offset.checked_add(count).filter(|end| *end <= FILE_SIZE_MAX).ok_or_else(|| refuse(FsError::TooLarge))?;
+        let end = offset
+            .checked_add(count)
+            .filter(|end| *end <= FILE_SIZE_MAX)
+            .ok_or_else(|| refuse(FsError::TooLarge))?;
         if count > 0 {
             tree.touch(id, now, true)?;
             let node = tree.node_mut(id)?;
@@ -60,7 +64,8 @@ impl ModelVfs {
             drop_privilege_bits(&mut node.row, &cx.credentials);
         }
         let wcc = Wcc { pre: before.pre(), post: tree.attrs(id)? };
-        let stability = if request.stability == Stability::Unstable { Stability::Unstable } else { Stability::FileSync };
+        let stability =
+            if request.stability == Stability::Unstable { Stability::Unstable } else { Stability::FileSync };
         Ok(WriteReply { count: count as u32, stability, verifier: self.verifier_now(), wcc })
     }
 
@@ -123,7 +128,12 @@ impl Vfs for ModelVfs {
     }
 
     fn handle_of(&self, attrs: &Attrs) -> FileHandle {
-        FileHandle { kind: HandleKind::Inode, share: self.share, inode: attrs.inode, generation: attrs.generation }
+        FileHandle {
+            kind: HandleKind::Inode,
+            share: self.share,
+            inode: attrs.inode,
+            generation: attrs.generation,
+        }
     }
 
     fn verifier(&self) -> WriteVerifier {
@@ -154,7 +164,8 @@ impl Vfs for ModelVfs {
         }
         match walk(&tree, &cx.credentials, &request) {
             Ok(steps) => {
-                let steps = steps.into_iter().map(|(inode, name, attrs)| WalkedStep { inode, name, attrs }).collect();
+                let steps =
+                    steps.into_iter().map(|(inode, name, attrs)| WalkedStep { inode, name, attrs }).collect();
                 Ok(Walked { dir, steps })
             }
             Err(error) => Err(Failed::with(error, Some(Wcc::unchanged(dir)))),
@@ -170,7 +181,12 @@ impl Vfs for ModelVfs {
         Ok(tree.attrs(row.parent)?)
     }
 
-    async fn names_of(&self, _cx: &RequestContext, inode: InodeId, limit: usize) -> VfsResult<Vec<(InodeId, Name)>> {
+    async fn names_of(
+        &self,
+        _cx: &RequestContext,
+        inode: InodeId,
+        limit: usize,
+    ) -> VfsResult<Vec<(InodeId, Name)>> {
         let tree = self.tree.lock();
         let mut names = Vec::new();
         for (dir, node) in &tree.nodes {
@@ -212,7 +228,11 @@ impl Vfs for ModelVfs {
         not_served()
     }
 
-    async fn get_security(&self, _cx: &RequestContext, _request: GetSecurity) -> VfsResult<SecurityDescriptor> {
+    async fn get_security(
+        &self,
+        _cx: &RequestContext,
+        _request: GetSecurity,
+    ) -> VfsResult<SecurityDescriptor> {
         not_served()
     }
 

@@ -2,8 +2,8 @@
 
 use super::bytes_of::FileBytes;
 use dfs_model::{
-    access, Attrs, Change, Cookie, Credentials, Epoch, FsError, Generation, Identity, Inode, InodeFlags, InodeId,
-    InodeKind, Name, Rights, Seq, Timestamp,
+    Attrs, Change, Cookie, Credentials, Epoch, FsError, Generation, Identity, Inode, InodeFlags, InodeId,
+    InodeKind, Name, Rights, Seq, Timestamp, access,
 };
 use std::collections::BTreeMap;
 

@@ -1,3 +1,5 @@
+//! The embedded store over simulated disks: crashes, full disks, damage.
+
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod crash;

@@ -1,3 +1,5 @@
+//! Batches, memtables and layers against a plain map.
+
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What the operations refuse and what they leave behind.
+
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::MemoryStore;

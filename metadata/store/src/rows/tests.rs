@@ -1,3 +1,5 @@
+//! Rows: round trips, golden bytes, kept tails, hostile bytes.
+
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;

@@ -170,3 +170,21 @@ async fn plan_older_than_the_row_is_moved() {
     let beyond = bench.stack.read(inode, None, 0, 5000, &Activity::INTERACTIVE, &client(1), None).await;
     assert!(matches!(beyond, Err(StackReadError::Moved)), "{beyond:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn read_across_two_parts_of_the_file_map_has_every_byte_once() {
+    let bench = Bench::new(Plan { cache: None, pack_size: 1 << 20, ..quiet() }).await;
+    let inode = bench.create("a").await;
+    let (start, data) = ((64 << 20) - 100_000u64, noise(14, 200_000));
+    for (n, part) in data.chunks(50_000).enumerate() {
+        bench.write(inode, start + n as u64 * 50_000, part).await;
+    }
+    bench.flush().await;
+    let runs = bench.world.store.extents(SHARE, inode, 0, u64::MAX, 100).await.unwrap();
+    assert!(
+        runs.iter().any(|run| run.contains((64 << 20) - 1) && run.contains(64 << 20)),
+        "no run crosses: {runs:?}"
+    );
+    assert_eq!(bench.read(inode, start, 200_000).await, data);
+    assert_eq!(bench.read(inode, start - 10, 20).await[10..], data[..10]);
+}

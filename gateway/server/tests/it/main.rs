@@ -1,0 +1,12 @@
+//! The real `dfs` binary, started as an operator starts it, driven over REST and NFS; killed, damaged and misused.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod bed;
+mod commands;
+mod damage;
+mod folder;
+mod login;
+mod mistakes;
+mod numbers;
+mod routes;
+mod s3;

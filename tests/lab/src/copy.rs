@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use sha2::{Digest, Sha256};
@@ -46,6 +46,12 @@ pub struct CopyArgs {
     /// Only read back and compare.
     #[arg(long)]
     verify_only: bool,
+    /// Only send.
+    #[arg(long, conflicts_with = "verify_only")]
+    send_only: bool,
+    /// How long a call is made again where the server says "later" or the connection is lost, as a hard mount does.
+    #[arg(long, default_value_t = 0)]
+    patience_seconds: u64,
 }
 
 enum Kind {
@@ -64,6 +70,8 @@ struct Item {
 struct Done {
     files: AtomicU64,
     bytes: AtomicU64,
+    later: AtomicU64,
+    lost: AtomicU64,
 }
 
 /// Copies and compares. Returns whether all was the same.
@@ -73,6 +81,7 @@ pub fn run(args: CopyArgs) -> io::Result<bool> {
 
 async fn round_trip(args: CopyArgs) -> io::Result<bool> {
     let mut client = Client::connect(&args.server, 1).await?;
+    client.patience = Duration::from_secs(args.patience_seconds);
     let root = match &args.mount_server {
         Some(other) => Client::connect(other, 1).await?.mount(&args.export).await?,
         None => client.mount(&args.export).await?,
@@ -107,14 +116,22 @@ async fn round_trip(args: CopyArgs) -> io::Result<bool> {
         let (began, done) = (Instant::now(), pass(&args, &items, true).await?);
         tell("sent", &done, began);
     }
-    let (began, done) = (Instant::now(), pass(&args, &items, false).await?);
-    tell("read back and compared", &done, began);
+    if !args.send_only {
+        let (began, done) = (Instant::now(), pass(&args, &items, false).await?);
+        tell("read back and compared", &done, began);
+    }
     Ok(true)
 }
 
 fn tell(what: &str, done: &Done, began: Instant) {
     let (files, bytes) = (done.files.load(Ordering::Relaxed), done.bytes.load(Ordering::Relaxed));
-    println!("{what}: {files} files, {:.1} MB in {:.1} s", bytes as f64 / 1e6, began.elapsed().as_secs_f64());
+    let (later, lost) = (done.later.load(Ordering::Relaxed), done.lost.load(Ordering::Relaxed));
+    let mut put_off = String::new();
+    if later + lost > 0 {
+        put_off = format!(", told to wait {later} times, connections lost {lost}");
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{what}: {files} files, {:.1} MB in {seconds:.1} s{put_off}", bytes as f64 / 1e6);
 }
 
 /// Sends or compares every item, spread over the connections. *Errors:* the first of any of them.
@@ -123,15 +140,21 @@ async fn pass(args: &CopyArgs, items: &Arc<Vec<Item>>, send: bool) -> io::Result
     let mut workers = tokio::task::JoinSet::new();
     for worker in 0..args.connections.max(1) {
         let (items, done, next, server) = (items.clone(), done.clone(), next.clone(), args.server.clone());
+        let patience = Duration::from_secs(args.patience_seconds);
         workers.spawn(async move {
             let mut client = Client::connect(&server, (worker as u32 + 2) << 24).await?;
+            client.patience = patience;
             loop {
                 let at = {
                     let mut next = next.lock().await;
                     *next += 1;
                     *next - 1
                 };
-                let Some(item) = items.get(at) else { return Ok::<(), io::Error>(()) };
+                let Some(item) = items.get(at) else {
+                    done.later.fetch_add(client.put_off.0, Ordering::Relaxed);
+                    done.lost.fetch_add(client.put_off.1, Ordering::Relaxed);
+                    return Ok::<(), io::Error>(());
+                };
                 let outcome =
                     if send { put(&mut client, item).await } else { compare(&mut client, item).await };
                 let bytes =

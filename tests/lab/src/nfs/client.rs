@@ -1,22 +1,27 @@
 //! Two ways to make calls: one after the other, and many at once on a connection.
 //!
-//! [`Client`] makes one call and waits. [`drive`] keeps `depth` calls in flight and hands each reply to the scenario,
+//! [`Client`] makes one call and waits; given patience, it behaves as a kernel's hard mount does: it asks again where the
+//! server says "later" and connects again where the connection is lost. [`drive`] keeps `depth` calls in flight and hands each reply to the scenario,
 //! which says the slot's next call; its cost a call is small, because a limit is measured by the same code.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::calls::{self, Handle};
 use super::xdr::{Reader, Writer, record, reply};
-use super::{Procedure, mount, nfs};
+use super::{NFS, Procedure, mount, nfs};
 
 /// The longest reply that is taken.
 const REPLY_BYTES_MAX: usize = 4 << 20;
 /// The least room made for a read.
 const READ_BYTES: usize = 256 << 10;
+/// NFS3ERR_JUKEBOX: the server will do it, but not now.
+const JUKEBOX: u32 = 10_008;
+/// The pause before a call is made again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Bytes received, cut into records of one fragment or many.
 #[derive(Default)]
@@ -59,11 +64,16 @@ impl Records {
 
 /// A connection that makes one call at a time.
 pub struct Client {
+    server: String,
     stream: TcpStream,
     records: Records,
     xid: u32,
     /// The user that calls.
     pub uid: u32,
+    /// How long one call is made again and again before its failure counts.
+    pub patience: Duration,
+    /// How often the server said "later", and how often the connection was lost.
+    pub put_off: (u64, u64),
 }
 
 impl Client {
@@ -71,10 +81,19 @@ impl Client {
     pub async fn connect(server: &str, xid: u32) -> io::Result<Self> {
         let stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, records: Records::default(), xid, uid: 0 })
+        Ok(Self {
+            server: server.to_owned(),
+            stream,
+            records: Records::default(),
+            xid,
+            uid: 0,
+            patience: Duration::ZERO,
+            put_off: (0, 0),
+        })
     }
 
-    /// Makes one call and returns its results, undecoded.
+    /// Makes one call and returns its results, undecoded. *Errors:* a lost connection and "later" only where patience is
+    /// used up.
     pub async fn call(
         &mut self,
         procedure: Procedure,
@@ -83,7 +102,35 @@ impl Client {
         self.xid = self.xid.wrapping_add(1);
         let mut out = Vec::new();
         record(&mut out, self.xid, procedure, self.uid, arguments);
-        self.stream.write_all(&out).await?;
+        let until = Instant::now() + self.patience;
+        loop {
+            let outcome = self.exchange(&out).await;
+            let later = procedure.program == NFS
+                && procedure.number != 0
+                && outcome.as_ref().is_ok_and(|results| Reader(results).u32().is_ok_and(|word| word == JUKEBOX));
+            if (outcome.is_ok() && !later) || Instant::now() >= until {
+                return outcome;
+            }
+            tokio::time::sleep(PAUSE).await;
+            if later {
+                // a new call: under its old number the server's memory of replies could answer it
+                self.put_off.0 += 1;
+                self.xid = self.xid.wrapping_add(1);
+                if let Some(place) = out.get_mut(4..8) {
+                    place.copy_from_slice(&self.xid.to_be_bytes());
+                }
+            } else if let Ok(stream) = TcpStream::connect(&self.server).await {
+                // the same call under the same number: it may have been carried out
+                self.put_off.1 += 1;
+                stream.set_nodelay(true)?;
+                (self.stream, self.records) = (stream, Records::default());
+            }
+        }
+    }
+
+    /// Sends a record and waits for the reply with its number.
+    async fn exchange(&mut self, out: &[u8]) -> io::Result<Vec<u8>> {
+        self.stream.write_all(out).await?;
         loop {
             if let Some(record) = self.records.next()? {
                 let (xid, results) = reply(record)?;

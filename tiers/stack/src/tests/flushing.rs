@@ -338,3 +338,26 @@ async fn pack_id_used_twice_brings_old_bytes_or_damage() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn cut_that_uploads_faster_than_the_one_before_waits_for_it() {
+    let bench = Arc::new(Bench::new(Plan { settings: |s| s.background = false, ..Plan::default() }).await);
+    let inode = bench.create("a").await;
+    let flush =
+        |bench: Arc<Bench>| tokio::spawn(async move { bench.stack.flush(FlushScope::Inode(inode)).await });
+    bench.write(inode, 0, &noise(1, 30_000)).await;
+    bench.faults.change(|plan| plan.latency = (Duration::from_secs(5), Duration::ZERO));
+    let slow = flush(bench.clone());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    bench.faults.heal();
+    bench.write(inode, 10_000, &noise(2, 30_000)).await;
+    let fast = flush(bench.clone());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(bench.packs().len(), 1, "the second pack does not wait to be uploaded");
+    assert_eq!(bench.row(inode).await.size, 0, "but to be placed");
+    slow.await.unwrap().unwrap();
+    fast.await.unwrap().unwrap();
+    assert_eq!(bench.stack.status().packs_uploaded, 2, "nothing is uploaded twice");
+    let whole = [&noise(1, 30_000)[..10_000], &noise(2, 30_000)[..]].concat();
+    assert_eq!(bench.read(inode, 0, 1 << 20).await, whole);
+}

@@ -47,7 +47,15 @@ _BUILT = set()
 
 
 def binary(package, name=None):
-    """The path of a program of the workspace, built once in a run by the profile that everything here uses."""
+    """The path of a program of the workspace, built once in a run by the profile that everything here uses.
+
+    TESTS_PREBUILT names a folder of programs to use as they are, for a look at one version while another is written.
+    """
+    prebuilt = os.environ.get("TESTS_PREBUILT")
+    if prebuilt:
+        path = pathlib.Path(prebuilt) / (name or package)
+        check(path.exists(), f"TESTS_PREBUILT has no {path.name}")
+        return path
     if package not in _BUILT:
         say(f"  ...   building {package}")
         cargo("build", "--profile", "gate", "-p", package, "--bins")

@@ -91,7 +91,7 @@ impl Listeners {
         };
         let service =
             NfsService::new(gateway.exports.clone(), gateway.clock.clone(), NfsConfig::default(), None);
-        let nfs = Server::start(self.nfs, limits.clone(), Pool::new(&limits), service).await?;
+        let nfs = Server::start(self.nfs, limits, Pool::new(&limits), service).await?;
         let mut until = stopping.clone();
         let stop = async move {
             let _ = until.wait_for(|stop| *stop).await;
@@ -131,7 +131,7 @@ async fn serve_portmap(
     let table = PortmapTable::with_nfs(nfs_port);
     let limits = Limits::default();
     let service = Arc::new(PortmapService(table.clone()));
-    let server = Server::start(stream, limits.clone(), Pool::new(&limits), service).await?;
+    let server = Server::start(stream, limits, Pool::new(&limits), service).await?;
     Ok(tokio::spawn(async move {
         let _server = server;
         let Err(error) = dfs_nfs::portmap::serve_udp(datagrams, table).await;

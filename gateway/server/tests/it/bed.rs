@@ -2,10 +2,13 @@
 //!
 //! Ports are chosen by the kernel and read from the `ready` file. A bed that goes kills the gateway that it started.
 
-use dfs_api::{Client, ColdBackend, ColdStoreConfig, MetadataKind, MetadataStoreConfig, ShareConfig, ShareStatus, Squash};
+use dfs_api::{
+    Client, ColdBackend, ColdStoreConfig, MetadataKind, MetadataStoreConfig, ShareConfig, ShareStatus, Squash,
+};
 use dfs_nfs::client::Pipe;
 use dfs_nfs::wire::{
-    CommitArgs, CreateArgs, CreateHow, Data, DirOp, FileName, Handle, ReadArgs, SetAttributes, Stable, Status, WriteArgs, nfs3,
+    CommitArgs, CreateArgs, CreateHow, Data, DirOp, FileName, Handle, ReadArgs, SetAttributes, Stable,
+    Status, WriteArgs, nfs3,
 };
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
@@ -115,7 +118,10 @@ impl Bed {
     pub fn init(&self, password: &str) -> Said {
         let data = self.data();
         let args = ["init", "--data-dir", data.to_str().unwrap(), "--admin-password-stdin"];
-        self.run(Command::new(env!("CARGO_BIN_EXE_dfs")).arg("--config").arg(self.config()).args(args), password)
+        self.run(
+            Command::new(env!("CARGO_BIN_EXE_dfs")).arg("--config").arg(self.config()).args(args),
+            password,
+        )
     }
 
     /// Runs `dfs` on this configuration.
@@ -224,7 +230,8 @@ impl Bed {
     #[track_caller]
     pub fn flush(&self, client: &Client) {
         self.block(async {
-            let mut job: dfs_api::Job = client.post("/tier/flush", &dfs_api::FlushRequest::default()).await.unwrap();
+            let mut job: dfs_api::Job =
+                client.post("/tier/flush", &dfs_api::FlushRequest::default()).await.unwrap();
             while job.state == "running" {
                 tokio::task::yield_now().await;
                 job = client.get(&format!("/jobs/{}", job.id)).await.unwrap();
@@ -329,7 +336,8 @@ impl Mounted<'_> {
             let found = pipe.call::<nfs3::Lookup>(&place).await.unwrap().ok()?;
             let mut bytes = Vec::new();
             loop {
-                let args = ReadArgs { file: found.object.clone(), offset: bytes.len() as u64, count: 1 << 18 };
+                let args =
+                    ReadArgs { file: found.object.clone(), offset: bytes.len() as u64, count: 1 << 18 };
                 let read = pipe.call::<nfs3::Read>(&args).await.unwrap().ok()?;
                 assert!(read.eof || !read.data.0.is_empty(), "a read of nothing before the end");
                 bytes.extend_from_slice(&read.data.0);

@@ -36,7 +36,8 @@ fn usage_that_is_wrong_ends_with_two() {
 #[test]
 fn init_again_is_refused_and_with_force_keeps_administrator_and_key() {
     let bed = Bed::made();
-    let (key, config) = (std::fs::read(bed.data().join("token.key")).unwrap(), std::fs::read(bed.config()).unwrap());
+    let (key, config) =
+        (std::fs::read(bed.data().join("token.key")).unwrap(), std::fs::read(bed.config()).unwrap());
     bed.init("another long password").refuses(2, &["exists", "--force"]);
     assert_eq!(std::fs::read(bed.config()).unwrap(), config);
     let data = bed.data();

@@ -83,7 +83,8 @@ fn segment_of_a_newer_format_stops_the_start() {
 /// Changes the format in a database's head and returns what was there.
 fn set_format(path: &Path, format: u64) -> u64 {
     let database = Database::open(path).unwrap();
-    let before = database.begin_read().unwrap().open_table(META).unwrap().get("format").unwrap().unwrap().value();
+    let before =
+        database.begin_read().unwrap().open_table(META).unwrap().get("format").unwrap().unwrap().value();
     let transaction = database.begin_write().unwrap();
     transaction.open_table(META).unwrap().insert("format", format).unwrap();
     transaction.commit().unwrap();
@@ -99,7 +100,10 @@ fn databases_of_a_newer_format_stop_the_start() {
     bed.dfs(&["stop"]).works();
     for (path, words) in [
         (bed.data().join("control.redb"), &["control database", "format 77", "newer version"][..]),
-        (bed.data().join("metadata-names/metadata.redb"), &["metadata store 'names'", "format 77", "newer version"]),
+        (
+            bed.data().join("metadata-names/metadata.redb"),
+            &["metadata store 'names'", "format 77", "newer version"],
+        ),
     ] {
         let before = set_format(&path, 77);
         bed.dfs(&["start"]).refuses(6, words);
@@ -142,7 +146,10 @@ fn block_damaged_in_a_pack_is_an_error_with_the_packs_name_and_its_neighbours_ar
     assert_eq!(mounted.read("bad"), Err(Status::Io), "asked again");
     let name = pack.file_name().unwrap().to_str().unwrap();
     let log = bed.log();
-    assert!(log.lines().any(|line| line.contains("ERROR") && line.contains(name)), "no error names {name}:\n{log}");
+    assert!(
+        log.lines().any(|line| line.contains("ERROR") && line.contains(name)),
+        "no error names {name}:\n{log}"
+    );
     flip(&pack, at);
     assert!(mounted.read("bad").unwrap() == bad, "the error must not outlive the damage");
 }

@@ -55,11 +55,17 @@ fn kill_keeps_what_was_committed_and_what_the_control_plane_said() {
         assert_eq!(epochs, [("r".to_owned(), epoch), ("s".to_owned(), epoch)]);
         let mut mounted = bed.mounted(&doors);
         for earlier in 0..=round {
-            assert!(mounted.read(&format!("file-{earlier}")).unwrap() == noise(earlier, 100_000), "{earlier} after {round}");
+            assert!(
+                mounted.read(&format!("file-{earlier}")).unwrap() == noise(earlier, 100_000),
+                "{earlier} after {round}"
+            );
         }
     }
     let said = bed.log();
-    assert!(said.contains("COMMIT claims more than is on disk"), "the relaxed class is told at each start: {said}");
+    assert!(
+        said.contains("COMMIT claims more than is on disk"),
+        "the relaxed class is told at each start: {said}"
+    );
 }
 
 #[test]
@@ -78,7 +84,8 @@ fn two_starts_at_once_leave_one_gateway() {
         let loser = both.iter().find(|output| !output.status.success()).unwrap();
         let words = String::from_utf8_lossy(&loser.stderr);
         assert!(words.contains("holds the data folder") || words.contains("runs on"), "{words}");
-        let health: dfs_api::Health = serde_json::from_str(&bed.dfs(&["status", "-o", "json"]).works().out).unwrap();
+        let health: dfs_api::Health =
+            serde_json::from_str(&bed.dfs(&["status", "-o", "json"]).works().out).unwrap();
         assert_eq!(health.pid as i32, bed.doors().unwrap().pid);
         bed.dfs(&["stop"]).works();
     }

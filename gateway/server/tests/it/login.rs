@@ -30,9 +30,15 @@ fn password_made_up_by_init_must_be_changed_before_anything_else() {
         let early = with(&doors, &tokens.access_token);
         let me: Me = early.get("/auth/me").await.unwrap();
         assert!(me.must_change_password);
-        assert_eq!(status(early.get::<serde_json::Value>("/shares").await), (403, "password-change-needed".to_owned()));
+        assert_eq!(
+            status(early.get::<serde_json::Value>("/shares").await),
+            (403, "password-change-needed".to_owned())
+        );
         let change = |new: &str| PasswordChange { old_password: first.clone(), new_password: new.to_owned() };
-        assert_eq!(status(early.post::<_, serde_json::Value>("/users/me/password", &change("short")).await).0, 400);
+        assert_eq!(
+            status(early.post::<_, serde_json::Value>("/users/me/password", &change("short")).await).0,
+            400
+        );
         let changed: Tokens = early.post("/users/me/password", &change(PASSWORD)).await.unwrap();
         assert!(!changed.must_change_password);
         assert_eq!(status(early.get::<Me>("/auth/me").await).0, 401, "tokens of before the change are void");
@@ -67,7 +73,9 @@ fn logins_that_guess_are_refused_after_ten_even_all_at_once() {
     let outcomes = bed.block(async {
         let tries = (0..40).map(|n| {
             let client = client.clone();
-            tokio::spawn(async move { status(client.login("admin", &format!("wrong {n}")).await.map(|_| ())).0 })
+            tokio::spawn(
+                async move { status(client.login("admin", &format!("wrong {n}")).await.map(|_| ())).0 },
+            )
         });
         let mut outcomes = Vec::new();
         for one in tries.collect::<Vec<_>>() {

@@ -84,7 +84,9 @@ fn data_folder_that_is_missing_is_not_made_by_start() {
 #[test]
 fn data_folder_that_cannot_be_written_is_refused() {
     let bed = Bed::made();
-    let open = |path: &std::path::Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let open = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap()
+    };
     open(bed.path("").as_path(), 0o755);
     open(&bed.data(), 0o555);
     open(&bed.config(), 0o644);
@@ -105,7 +107,12 @@ fn data_folder_that_cannot_be_written_is_refused() {
     std::fs::write(&file, "").unwrap();
     let mut command = Command::new(&program);
     let inside = file.join("data");
-    command.arg("--config").arg(bed.path("new.yaml")).args(["init", "--data-dir", inside.to_str().unwrap(), "--admin-password-stdin"]);
+    command.arg("--config").arg(bed.path("new.yaml")).args([
+        "init",
+        "--data-dir",
+        inside.to_str().unwrap(),
+        "--admin-password-stdin",
+    ]);
     bed.run(&mut command, PASSWORD).refuses(5, &["data folder", inside.to_str().unwrap()]);
     assert!(!bed.path("new.yaml").exists());
 }
@@ -117,7 +124,10 @@ fn journal_that_does_not_fit_the_disk_is_refused() {
     let gib = (disk.f_bavail * disk.f_frsize).div_ceil(1 << 30) + 64;
     bed.configure(&format!("journal: {{size: {gib}GiB, segment: 256MiB}}"));
     bed.dfs(&["start"]).refuses(5, &["journal", "does not fit the disk", "free some space", "journal.size"]);
-    let journal: Vec<_> = std::fs::read_dir(bed.data().join("journal")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let journal: Vec<_> = std::fs::read_dir(bed.data().join("journal"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert!(journal.iter().all(|name| name == "lock"), "{journal:?}");
     bed.configure("journal: {size: 64MiB}");
     bed.start();

@@ -86,7 +86,12 @@ fn figures_under_load_are_all_declared_and_tell_of_the_load() {
             odd.insert(format!("{name} is in no table"));
             continue;
         };
-        for label in labels.trim_end_matches('}').split("\",").filter_map(|label| label.split_once('=')).map(|(name, _)| name) {
+        for label in labels
+            .trim_end_matches('}')
+            .split("\",")
+            .filter_map(|label| label.split_once('='))
+            .map(|(name, _)| name)
+        {
             if !known.contains(label) && label != "le" && label != "quantile" {
                 odd.insert(format!("{name} has the undeclared label {label}"));
             }
@@ -101,6 +106,8 @@ fn metrics_that_are_turned_off_take_no_port() {
     let bed = Bed::made();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    bed.configure(&format!("metrics: {{enabled: false, listen: 127.0.0.1:{port}}}\njournal: {{size: 64MiB}}"));
+    bed.configure(&format!(
+        "metrics: {{enabled: false, listen: 127.0.0.1:{port}}}\njournal: {{size: 64MiB}}"
+    ));
     bed.start();
 }

@@ -1,7 +1,9 @@
 //! The routes: who may, what is refused and how, the shapes of the answers.
 
 use crate::bed::{Bed, Doors, PASSWORD, http, share_config};
-use dfs_api::{Client, ClientError, Job, MetadataKind, MetadataStoreConfig, Problem, ShareStatus, TierStatus};
+use dfs_api::{
+    Client, ClientError, Job, MetadataKind, MetadataStoreConfig, Problem, ShareStatus, TierStatus,
+};
 use serde_json::{Value, json};
 
 const ROUTES: [(&str, &str); 12] = [
@@ -41,7 +43,8 @@ impl Door<'_> {
     #[track_caller]
     fn refused(&self, method: &str, path: &str, body: &Value, status: u16, words: &[&str]) -> Problem {
         let (found, text) = self.send(method, path, &body.to_string());
-        let problem: Problem = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{found} {error}: {text}"));
+        let problem: Problem =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{found} {error}: {text}"));
         assert_eq!((found, problem.status), (status, status), "{text}");
         for word in words {
             assert!(problem.detail.contains(word), "'{word}' is not in: {text}");
@@ -96,7 +99,13 @@ fn stores_are_refused_when_they_are_wrong_there_already_or_in_use() {
     let bed = Bed::made();
     let (door, client) = Door::open(&bed);
     for name in ["", "-x", "a/b", "a b", "ä", &"x".repeat(65)] {
-        let problem = door.refused("POST", "/metadata-stores", &json!({"name": name, "kind": "embedded"}), 400, &["1 to 64"]);
+        let problem = door.refused(
+            "POST",
+            "/metadata-stores",
+            &json!({"name": name, "kind": "embedded"}),
+            400,
+            &["1 to 64"],
+        );
         assert_eq!(problem.field.as_deref(), Some("name"));
     }
     door.refused("POST", "/metadata-stores", &json!({"name": "x", "kind": "etcd"}), 422, &["etcd"]);
@@ -111,7 +120,13 @@ fn stores_are_refused_when_they_are_wrong_there_already_or_in_use() {
     door.refused("DELETE", "/cold-stores/packs", &Value::Null, 409, &["used by s", "delete"]);
     let file = bed.path("file");
     std::fs::write(&file, "not a folder").unwrap();
-    let problem = door.refused("POST", "/cold-stores", &json!({"name": "f", "kind": "dir", "path": file}), 422, &["file"]);
+    let problem = door.refused(
+        "POST",
+        "/cold-stores",
+        &json!({"name": "f", "kind": "dir", "path": file}),
+        422,
+        &["file"],
+    );
     assert_eq!(problem.kind, "unusable");
     assert!(!door.send("GET", "/cold-stores", "").1.contains("\"f\""), "nothing half-done remains");
 }
@@ -193,7 +208,20 @@ fn answers_have_the_shapes_that_programs_rely_on() {
     assert_eq!(keys(&get("/metadata-stores")[0]), ["health", "kind", "name", "shares"]);
     assert_eq!(keys(&get("/cold-stores")[0]), ["health", "kind", "name", "path", "shares"]);
     let share = get("/shares/s");
-    for key in ["name", "metadata", "cold", "durability", "clients", "squash", "id", "state", "epoch", "used_bytes", "inodes", "promise"] {
+    for key in [
+        "name",
+        "metadata",
+        "cold",
+        "durability",
+        "clients",
+        "squash",
+        "id",
+        "state",
+        "epoch",
+        "used_bytes",
+        "inodes",
+        "promise",
+    ] {
         assert!(!share[key].is_null(), "{key}: {share}");
     }
     let tiers: TierStatus = serde_json::from_value(get("/tier/status")).unwrap();
@@ -204,7 +232,10 @@ fn answers_have_the_shapes_that_programs_rely_on() {
     bed.flush(&client);
     let tiers: TierStatus = bed.block(client.get("/tier/status")).unwrap();
     let row = &tiers.shares[0];
-    assert!(row.dirty_bytes == 0 && row.dirty_inodes == 0 && row.uploads == 1 && row.uploaded_bytes > 200_000, "{row:?}");
+    assert!(
+        row.dirty_bytes == 0 && row.dirty_inodes == 0 && row.uploads == 1 && row.uploaded_bytes > 200_000,
+        "{row:?}"
+    );
     let job: Job = bed.block(client.get("/jobs/1")).unwrap();
     assert_eq!((job.state.as_str(), job.error), ("done", None));
     assert_eq!(door.bed.block(door.bed.anonymous(&door.doors).health()).unwrap().shares, 1);
@@ -215,7 +246,10 @@ fn client_that_reaches_nobody_says_where_it_looked() {
     let bed = Bed::empty();
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = bed.block(Client::new(&format!("http://{nobody}"), None).health()).unwrap_err();
-    assert!(matches!(error, ClientError::Unreachable { .. }) && error.to_string().contains(&nobody.to_string()), "{error}");
+    assert!(
+        matches!(error, ClientError::Unreachable { .. }) && error.to_string().contains(&nobody.to_string()),
+        "{error}"
+    );
     assert_eq!(error.exit_code(), 3);
 }
 

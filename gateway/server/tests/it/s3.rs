@@ -42,7 +42,8 @@ fn answer(stream: TcpStream, head: u16, other: u16, code: &str) {
         }
         let is_head = first.starts_with("HEAD");
         let status = if is_head { head } else { other };
-        let xml = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>refused</Message></Error>");
+        let xml =
+            format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>refused</Message></Error>");
         let xml = if is_head { String::new() } else { xml };
         let text = format!(
             "HTTP/1.1 {status} x\r\ncontent-type: application/xml\r\ncontent-length: {}\r\n\r\n{xml}",
@@ -98,7 +99,9 @@ fn bucket_that_refuses_is_refused_with_its_cause_and_no_secret_is_told() {
     assert_eq!(http(doors.control, "GET", "/api/v1/cold-stores", Some(&token), "").1, "[]");
     bed.dfs(&["stop"]).works();
     for (path, bytes) in bed.snapshot(&bed.data()) {
-        for (what, secret) in [("the secret key", SECRET), ("the password", crate::bed::PASSWORD), ("a token", &token)] {
+        for (what, secret) in
+            [("the secret key", SECRET), ("the password", crate::bed::PASSWORD), ("a token", &token)]
+        {
             let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!found, "{what} is in {}", path.display());
         }
@@ -113,7 +116,10 @@ fn endpoint_where_nobody_listens_is_refused_soon() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let problem = add(&bed, &client, &bucket(nobody));
     assert_eq!(problem.status, 422);
-    assert!(problem.detail.contains(&nobody.port().to_string()) || problem.detail.contains("our-bucket"), "{problem:?}");
+    assert!(
+        problem.detail.contains(&nobody.port().to_string()) || problem.detail.contains("our-bucket"),
+        "{problem:?}"
+    );
 }
 
 #[test]

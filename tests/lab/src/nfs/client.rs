@@ -107,7 +107,9 @@ impl Client {
             let outcome = self.exchange(&out).await;
             let later = procedure.program == NFS
                 && procedure.number != 0
-                && outcome.as_ref().is_ok_and(|results| Reader(results).u32().is_ok_and(|word| word == JUKEBOX));
+                && outcome
+                    .as_ref()
+                    .is_ok_and(|results| Reader(results).u32().is_ok_and(|word| word == JUKEBOX));
             if (outcome.is_ok() && !later) || Instant::now() >= until {
                 return outcome;
             }

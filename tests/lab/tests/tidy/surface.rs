@@ -43,7 +43,9 @@ fn top_has_only_what_the_design_names() {
 /// The names in a file of metrics, each once: its table and what it makes of it. Its tests are left out.
 fn declared(text: &str) -> BTreeSet<String> {
     let text = text.split("#[cfg(test)]").next().unwrap_or(text);
-    text.match_indices("\"dfs_").map(|(at, _)| text[at + 1..].split('"').next().unwrap_or("").to_owned()).collect()
+    text.match_indices("\"dfs_")
+        .map(|(at, _)| text[at + 1..].split('"').next().unwrap_or("").to_owned())
+        .collect()
 }
 
 fn tables() -> impl Iterator<Item = (String, String)> {

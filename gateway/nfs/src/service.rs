@@ -350,10 +350,13 @@ impl Service for NfsService {
                     xid = job.xid,
                     request = job.call.cx.request,
                 );
-                self.run_nfs(&peer, *job).instrument(span).await
+                if span.is_disabled() {
+                    return self.run_nfs(&peer, *job).await;
+                }
+                Box::pin(self.run_nfs(&peer, *job).instrument(span)).await
             }
             JobKind::Mount { xid, credential, work } => {
-                Some(self.run_mount(&peer, xid, credential, work).await)
+                Some(Box::pin(self.run_mount(&peer, xid, credential, work)).await)
             }
         }
     }

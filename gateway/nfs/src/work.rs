@@ -159,11 +159,12 @@ impl Work {
         out.put_bytes(0, 4 * absent);
     }
 
-    /// Runs the procedure and appends its results.
+    /// Runs the procedure and appends its results. The large futures are boxed, or every GETATTR would carry and copy room
+    /// for a RENAME.
     pub(crate) async fn run(self, call: &Call, metrics: &NfsMetrics, reply: &mut Reply) -> Status {
         match self {
             Work::GetAttr(args) => put(reply, &proc::getattr::run(call, args).await),
-            Work::SetAttr(args) => put(reply, &proc::setattr::run(call, args).await),
+            Work::SetAttr(args) => put(reply, &Box::pin(proc::setattr::run(call, args)).await),
             Work::Lookup(args) => put(reply, &proc::lookup::run(call, args).await),
             Work::Access(args) => put(reply, &proc::access::run(call, args).await),
             Work::ReadLink(args) => put(reply, &proc::readlink::run(call, args).await),
@@ -183,19 +184,19 @@ impl Work {
                 }
                 put(reply, &outcome)
             }
-            Work::Create(args) => put(reply, &proc::create::run(call, args).await),
-            Work::Mkdir(args) => put(reply, &proc::mkdir::run(call, args).await),
-            Work::Symlink(args) => put(reply, &proc::symlink::run(call, args).await),
-            Work::Mknod(args) => put(reply, &proc::mknod::run(call, args).await),
-            Work::Remove(args) => put(reply, &proc::remove::run(call, args).await),
-            Work::Rmdir(args) => put(reply, &proc::rmdir::run(call, args).await),
-            Work::Rename(args) => put(reply, &proc::rename::run(call, args).await),
-            Work::Link(args) => put(reply, &proc::link::run(call, args).await),
-            Work::ReadDir(args) => put(reply, &proc::readdir::run(call, args).await),
-            Work::ReadDirPlus(args) => put(reply, &proc::readdirplus::run(call, args).await),
-            Work::FsStat(args) => put(reply, &proc::fsstat::run(call, args).await),
-            Work::FsInfo(args) => put(reply, &proc::fsinfo::run(call, args).await),
-            Work::PathConf(args) => put(reply, &proc::pathconf::run(call, args).await),
+            Work::Create(args) => put(reply, &Box::pin(proc::create::run(call, args)).await),
+            Work::Mkdir(args) => put(reply, &Box::pin(proc::mkdir::run(call, args)).await),
+            Work::Symlink(args) => put(reply, &Box::pin(proc::symlink::run(call, args)).await),
+            Work::Mknod(args) => put(reply, &Box::pin(proc::mknod::run(call, args)).await),
+            Work::Remove(args) => put(reply, &Box::pin(proc::remove::run(call, args)).await),
+            Work::Rmdir(args) => put(reply, &Box::pin(proc::rmdir::run(call, args)).await),
+            Work::Rename(args) => put(reply, &Box::pin(proc::rename::run(call, args)).await),
+            Work::Link(args) => put(reply, &Box::pin(proc::link::run(call, args)).await),
+            Work::ReadDir(args) => put(reply, &Box::pin(proc::readdir::run(call, args)).await),
+            Work::ReadDirPlus(args) => put(reply, &Box::pin(proc::readdirplus::run(call, args)).await),
+            Work::FsStat(args) => put(reply, &Box::pin(proc::fsstat::run(call, args)).await),
+            Work::FsInfo(args) => put(reply, &Box::pin(proc::fsinfo::run(call, args)).await),
+            Work::PathConf(args) => put(reply, &Box::pin(proc::pathconf::run(call, args)).await),
             Work::Commit(args) => put(reply, &proc::commit::run(call, args).await),
         }
     }

@@ -9,7 +9,7 @@ mod tier;
 use crate::guard::Refusal;
 use crate::metrics;
 use crate::plane::ControlPlane;
-use axum::extract::{DefaultBodyLimit, FromRequest, MatchedPath, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, MatchedPath, OriginalUri, Request};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -60,13 +60,9 @@ async fn wrong_method(request: Request) -> Refusal {
     Problem::new(405, "no-such-method", detail).into()
 }
 
-async fn no_such_route(request: Request) -> Refusal {
-    Problem::new(
-        404,
-        "no-such-route",
-        format!("there is nothing at {} {}", request.method(), request.uri().path()),
-    )
-    .into()
+async fn no_such_route(OriginalUri(uri): OriginalUri, request: Request) -> Refusal {
+    Problem::new(404, "no-such-route", format!("there is nothing at {} {}", request.method(), uri.path()))
+        .into()
 }
 
 /// A JSON body whose errors are problems that name the field.

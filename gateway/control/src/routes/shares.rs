@@ -66,6 +66,10 @@ fn check(plane: &ControlPlane, config: &ShareConfig) -> Result<(), Refusal> {
         let rule = "block_size is a power of two from 65536 (64 KiB) to 1048576 (1 MiB)";
         return Err(Problem::field("block_size", rule).into());
     }
+    for client in &config.clients {
+        let rule = client.parse::<dfs_auth::ClientRule>();
+        rule.map_err(|error| Problem::field("clients", error.to_string()))?;
+    }
     if config.root_mode > 0o7777 {
         return Err(
             Problem::field("root_mode", "root_mode has twelve bits, for instance 493 (octal 755)").into()

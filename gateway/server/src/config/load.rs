@@ -42,26 +42,29 @@ fn parse(text: &str) -> Result<Config, String> {
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(Config::default());
     }
-    serde_saphyr::from_str::<Config>(text).map_err(|error| explain(&error.to_string()))
+    serde_saphyr::from_str::<Config>(text).map_err(|error| explain(&error.to_string(), text))
 }
 
-/// Adds the nearest known key to a message about an unknown one.
-fn explain(message: &str) -> String {
-    let first_line = message.lines().next().unwrap_or(message);
-    let Some(rest) = message.split("unknown field `").nth(1) else { return message.to_owned() };
-    let Some((unknown, expected)) = rest.split_once('`') else { return message.to_owned() };
-    let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
-    let near = known
-        .iter()
-        .max_by(|a, b| strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown)));
-    match near {
+/// One line: where, what, the text that is meant, and for an unknown key the nearest known one.
+fn explain(message: &str, text: &str) -> String {
+    let first = message.lines().next().unwrap_or(message).trim_start_matches("error: ");
+    let number = first.strip_prefix("line ").and_then(|rest| rest.split(' ').next()?.parse::<usize>().ok());
+    let source = number.and_then(|number| text.lines().nth(number.saturating_sub(1))).unwrap_or("").trim();
+    let Some((unknown, expected)) =
+        first.split_once("unknown field `").and_then(|(_, rest)| rest.split_once('`'))
+    else {
+        return if source.is_empty() { first.to_owned() } else { format!("{first}, at '{source}'") };
+    };
+    let listed = expected.trim_start_matches(", expected one of ").trim_start_matches(", expected ");
+    let known: Vec<&str> =
+        listed.split([',', '`']).map(str::trim).filter(|key| !key.is_empty() && *key != "or").collect();
+    let distance = |key: &&&str| (strsim::jaro_winkler(key, unknown) * 1e6) as u64;
+    let place = number.map_or(String::new(), |number| format!(" in line {number}"));
+    match known.iter().max_by_key(distance) {
         Some(near) => {
-            format!(
-                "unknown key '{unknown}': did you mean '{near}'? known here: {} ({first_line})",
-                known.join(", ")
-            )
+            format!("unknown key '{unknown}'{place}: did you mean '{near}'? known here: {}", known.join(", "))
         }
-        None => message.to_owned(),
+        None => first.to_owned(),
     }
 }
 
@@ -75,6 +78,16 @@ fn check(config: &Config) -> Result<(), ConfigError> {
             "{name}.listen: {listen} is reachable from the network without TLS; use 127.0.0.1, or set {name}.insecure_listen: true if that is meant"
         )))
     };
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    for part in config.logging.level.split(',') {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level).trim();
+        if !levels.contains(&level.to_ascii_lowercase().as_str()) {
+            return Err(ConfigError::Conflict(format!(
+                "logging.level: '{part}' is not a level; write one of {}, or a filter such as info,dfs_nfs=debug",
+                levels.join(", ")
+            )));
+        }
+    }
     exposed("control", config.control.listen, config.control.insecure_listen)?;
     exposed("metrics", config.metrics.listen, config.metrics.insecure_listen)?;
     if config.portmap.enabled

@@ -151,6 +151,10 @@ pub struct PackConfig {
     pub delete_after: Option<Duration>,
     /// Packs uploaded at the same time.
     pub uploads: Option<usize>,
+    /// How often the bucket is listed for objects that no row knows; default 6 hours.
+    pub sweep_every: Option<Duration>,
+    /// How long the owner object must have been ours, undisputed, before anything is deleted; default 10 minutes.
+    pub owner_settle: Option<Duration>,
 }
 
 /// Memory.

@@ -132,6 +132,13 @@ impl Runtime {
                 .pack
                 .delete_after
                 .map_or(defaults.pack_delete_after, |limit| limit.0),
+            // an interval of nothing would never come to an end
+            sweep_every: self
+                .config
+                .pack
+                .sweep_every
+                .map_or(defaults.sweep_every, |time| time.0.max(Duration::from_secs(1))),
+            owner_settle: self.config.pack.owner_settle.map_or(defaults.owner_settle, |time| time.0),
             prefix,
             host,
             ..defaults

@@ -69,8 +69,12 @@ fn segment_of_a_newer_format_stops_the_start() {
     let (segment, _) = holding(&bed, &bed.data().join("journal"), b"some bytes that are in the journal");
     let good = std::fs::read(&segment).unwrap();
     let mut newer = good.clone();
-    newer[8] = 9;
-    newer[2048 + 8] = 9;
+    // Both copies of the header (metadata/log/README.md): format at 8, checksum of the first 68 bytes after them.
+    for copy in [0, 2048] {
+        newer[copy + 8] = 9;
+        let sum = crc32c::crc32c(&newer[copy..copy + 68]);
+        newer[copy + 68..copy + 72].copy_from_slice(&sum.to_le_bytes());
+    }
     std::fs::write(&segment, &newer).unwrap();
     let name = segment.file_name().unwrap().to_str().unwrap();
     bed.dfs(&["start"]).refuses(6, &[name, "format 9", "newer version", "no data was touched"]);

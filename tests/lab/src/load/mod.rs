@@ -19,7 +19,7 @@ use crate::nfs::client::{Client, Scenario, drive};
 enum Work {
     /// GETATTR of one file.
     Getattr,
-    /// Reads of one file in order, from its begin again at its end.
+    /// Reads of one file in order, from its begin again at its end; with `--count`, once, up to so many bytes.
     Read,
     /// WRITE of 4 KiB and COMMIT, each slot in its own file.
     Durable,
@@ -33,6 +33,8 @@ enum Work {
     Lookup,
     /// Not the gateway: an echo in this process, replies of `--size` bytes.
     LimitEcho,
+    /// Not the gateway: the requests in `--folder`, sent to the object store at `--server`.
+    LimitGet,
     /// Not the gateway: {pwrite `--size`, fdatasync} on one pre-zeroed file in `--folder`.
     LimitDisk,
 }
@@ -76,6 +78,14 @@ struct Figures {
     latencies: Vec<u64>,
 }
 
+impl Figures {
+    fn add(&mut self, other: Figures) {
+        self.operations += other.operations;
+        self.bytes += other.bytes;
+        self.latencies.extend(other.latencies);
+    }
+}
+
 /// Runs a load and prints its line.
 pub fn run(args: LoadArgs) -> io::Result<bool> {
     if args.work == Work::LimitDisk {
@@ -86,6 +96,11 @@ pub fn run(args: LoadArgs) -> io::Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async move {
         let mut args = args;
+        if args.work == Work::LimitGet {
+            let (began, time) = (Instant::now(), Duration::from_secs_f64(args.seconds));
+            let figures = limits::get(&args.server, &args.folder, args.connections, time).await?;
+            return print(figures, began.elapsed());
+        }
         if args.work == Work::LimitEcho {
             args.server = limits::echo(args.size as usize).await?;
         }
@@ -98,7 +113,7 @@ pub fn run(args: LoadArgs) -> io::Result<bool> {
             streams.push(TcpStream::connect(&args.server).await?);
         }
         let began = Instant::now();
-        let until = if args.work.ends_by_itself() {
+        let until = if args.work.ends_by_itself(args.count) {
             began + Duration::from_secs(86_400)
         } else {
             began + Duration::from_secs_f64(args.seconds)
@@ -114,18 +129,15 @@ pub fn run(args: LoadArgs) -> io::Result<bool> {
         }
         let mut all = Figures::default();
         while let Some(one) = running.join_next().await {
-            let one = one.map_err(io::Error::other)??;
-            all.operations += one.operations;
-            all.bytes += one.bytes;
-            all.latencies.extend(one.latencies);
+            all.add(one.map_err(io::Error::other)??);
         }
         print(all, began.elapsed())
     })
 }
 
 impl Work {
-    fn ends_by_itself(self) -> bool {
-        matches!(self, Work::Files | Work::Write | Work::Lookup)
+    fn ends_by_itself(self, count: u64) -> bool {
+        matches!(self, Work::Files | Work::Write | Work::Lookup) || (self == Work::Read && count > 0)
     }
 }
 

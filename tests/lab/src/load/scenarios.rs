@@ -20,6 +20,7 @@ pub async fn prepare(args: &LoadArgs, connection: usize) -> io::Result<Box<dyn C
             size: args.size,
             end: 1,
             next: 0,
+            left: u64::MAX,
             done: (0, 0),
         }));
     }
@@ -38,7 +39,8 @@ pub async fn prepare(args: &LoadArgs, connection: usize) -> io::Result<Box<dyn C
             let end = calls::attributes(&mut reader)?.size.max(1);
             let next = end / args.connections as u64 * connection as u64 / u64::from(args.size)
                 * u64::from(args.size);
-            Box::new(Simple { handle, kind: args.work, size: args.size, end, next, done: (0, 0) })
+            let left = if args.count == 0 { u64::MAX } else { args.count / args.connections as u64 };
+            Box::new(Simple { handle, kind: args.work, size: args.size, end, next, left, done: (0, 0) })
         }
         Work::Write => {
             let name = format!("{}-{connection}", args.file);
@@ -65,7 +67,7 @@ pub async fn prepare(args: &LoadArgs, connection: usize) -> io::Result<Box<dyn C
             let state = vec![New::Idle; args.depth];
             Box::new(Files { folders, data, work: args.work, end, next: 0, state, done: (0, 0) })
         }
-        Work::LimitEcho | Work::LimitDisk => return Err(io::Error::other("not a load")),
+        Work::LimitEcho | Work::LimitGet | Work::LimitDisk => return Err(io::Error::other("not a load")),
     };
     Ok(scenario)
 }
@@ -85,6 +87,8 @@ struct Simple {
     size: u32,
     end: u64,
     next: u64,
+    /// Bytes still to be asked for.
+    left: u64,
     done: (u64, u64),
 }
 
@@ -108,6 +112,10 @@ impl Scenario for Simple {
             };
         }
         if self.kind == Work::Read {
+            if self.left == 0 {
+                return Ok(Step::Done);
+            }
+            self.left = self.left.saturating_sub(u64::from(self.size));
             calls::read(arguments, &self.handle, self.next, self.size);
             self.next = if self.next + u64::from(self.size) >= self.end {
                 0

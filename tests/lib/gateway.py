@@ -29,9 +29,9 @@ class Refused(Failed):
 class Gateway:
     """One gateway's folder and, between start and stop, its process."""
 
-    def __init__(self, folder, settings=None):
+    def __init__(self, folder, settings=None, data=None):
         self.folder = pathlib.Path(folder)
-        self.data, self.config = self.folder / "data", self.folder / "config.yaml"
+        self.data, self.config = pathlib.Path(data or self.folder / "data"), self.folder / "config.yaml"
         self.log_path = self.folder / "log"
         self.nfs_port, self.rest_port, self.metrics_port = (common.free_port() for _ in range(3))
         self.process, self.token = None, None
@@ -213,10 +213,10 @@ def s3_store(bucket, port=None, **more):
 
 
 @contextlib.contextmanager
-def running(name, settings=None):
+def running(name, settings=None, data=None):
     """A fresh gateway for the length of a block; its log's end is shown when the block fails."""
     with common.temp_folder(name) as folder:
-        server = Gateway(folder, settings).init()
+        server = Gateway(folder, settings, data).init()
         try:
             yield server.start()
         except BaseException:

@@ -115,7 +115,7 @@ class Store:
             f"-master.port={o[0]}", f"-master.port.grpc={o[1]}", f"-volume.port={o[2]}", f"-volume.port.grpc={o[3]}",
             "-filer", f"-filer.port={o[4]}", f"-filer.port.grpc={o[5]}", "-s3", f"-s3.port={self.port}",
             f"-s3.port.grpc={o[6]}", f"-s3.port.iceberg={o[7]}", f"-s3.port.lance={o[8]}", f"-s3.config={self.folder}/s3.json", "-s3.iam=false",
-            "-master.volumeSizeLimitMB=256", "-volume.max=60", "-master.volumePreallocate=false",
+            "-master.volumeSizeLimitMB=256", "-volume.max=400", "-master.volumePreallocate=false",
         ]
         self.log = open(self.folder / "weed.log", "ab")
         self.process = common.spawn(command, cwd=self.folder, stdout=self.log)

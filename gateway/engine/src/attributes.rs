@@ -12,7 +12,7 @@ use dfs_model::{
     AttrPatch, Attrs, FsError, Guard, InodeId, InodeKind, Patch, Rights, Seq, Target, TimePatch, Timestamp,
     Wcc,
 };
-use dfs_store::{CommitToken, SetAttrRequest};
+use dfs_store::{CommitToken, RowChange, SetAttrRequest, StoreError};
 use dfs_vfs::{
     Access, AccessReply, AccessRule, ChangeEvent, ChangeKind, Changed, FILE_SIZE_MAX, Failed, GetAttr,
     RequestContext, SetAttr, VfsResult,
@@ -119,16 +119,43 @@ impl Engine {
             patch: metadata_half(&request.patch, InodeKind::Directory),
             guard: request.guard,
         };
-        let last_ctime = cell.state.lock().attrs.ctime;
-        let applied = self
-            .store
-            .set_attr(self.op_context(cx, last_ctime), asked)
-            .await
-            .map_err(|error| error.to_fs())?;
-        let mut state = cell.state.lock();
-        state.take_row(&applied.value.post, applied.commit);
-        let wcc = Wcc { pre: Attrs::of(&applied.value.pre).pre(), post: Attrs::of(&applied.value.post) };
-        Ok((wcc, None, Some(applied.commit)))
+        let before = cell.state.lock().attrs.clone();
+        let (commit, change) = self.set_row(cx, cell, asked, before.ctime).await?;
+        let wcc = match change {
+            Some(change) => Wcc { pre: Attrs::of(&change.pre).pre(), post: Attrs::of(&change.post) },
+            None => Wcc::unchanged(before),
+        };
+        Ok((wcc, None, Some(commit)))
+    }
+
+    /// The metadata half of a change, shown in the cell. One that was made already, by an earlier sending of the same
+    /// request, is not made again. Call it under the inode's gate.
+    async fn set_row(
+        &self,
+        cx: &RequestContext,
+        cell: &Cell,
+        asked: SetAttrRequest,
+        last_ctime: Timestamp,
+    ) -> Result<(CommitToken, Option<RowChange>), FsError> {
+        match self.store.set_attr(self.op_context(cx, last_ctime), asked).await {
+            Ok(applied) => {
+                cell.state.lock().take_row(&applied.value.post, applied.commit);
+                Ok((applied.commit, Some(applied.value)))
+            }
+            Err(StoreError::Replayed(_)) => Ok((self.store.last_commit(), None)),
+            Err(error) => Err(error.to_fs()),
+        }
+    }
+
+    /// Whether this very request was answered before a restart: its guard held then and must not be tested again.
+    async fn was_set(&self, cx: &RequestContext, guard: Guard) -> Result<bool, FsError> {
+        match (&cx.replay, guard) {
+            (_, Guard::None) | (None, _) => Ok(false),
+            (Some(key), _) => {
+                let known = self.store.replayed(self.share, key).await.map_err(|error| error.to_fs())?;
+                Ok(known.is_some())
+            }
+        }
     }
 
     async fn set_file_attr(
@@ -146,13 +173,16 @@ impl Engine {
         }
         let times_room = if times { Some(self.reserve_small(cx).await?) } else { None };
         let half = metadata_half(patch, InodeKind::File);
+        let repeated = self.was_set(cx, request.guard).await?;
         let _gate = cell.gate.write().await;
         let pre = {
             let state = cell.state.lock();
             if state.gone {
                 return Err(FsError::StaleHandle);
             }
-            check_guard(&state.attrs, request.guard)?;
+            if !repeated {
+                check_guard(&state.attrs, request.guard)?;
+            }
             if size.is_some() {
                 access_checks::may_write(&state, &cx.credentials, request.rule)?;
             }
@@ -167,14 +197,11 @@ impl Engine {
         let mut commit = None;
         if !half.is_empty() {
             let asked = SetAttrRequest { inode: cell.inode, patch: half, guard: Guard::None };
-            let done = self
-                .store
-                .set_attr(self.op_context(cx, pre.ctime), asked)
-                .await
-                .map_err(|error| error.to_fs())?;
-            cell.state.lock().take_row(&done.value.post, done.commit);
-            commit = Some(done.commit);
+            commit = Some(self.set_row(cx, cell, asked, pre.ctime).await?.0);
         }
+        let unrecorded = self.without_records(cell, patch).await?;
+        let size_room = size_room.filter(|_| !unrecorded);
+        let times_room = times_room.filter(|_| !unrecorded);
         let mut seq = None;
         let mut state = cell.state.lock();
         let now = self.clock.wall();

@@ -10,6 +10,7 @@ use dfs_model::{Attrs, Change, FsError, Inode, InodeId, InodeKind, ShareId};
 use dfs_store::{CommitToken, MetadataStore};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -91,7 +92,28 @@ impl CellState {
 
 const SHARDS: usize = 64;
 
-type CellMap = HashMap<InodeId, Arc<Cell>>;
+type CellMap = HashMap<InodeId, Arc<Cell>, BuildHasherDefault<InodeHasher>>;
+
+/// Spreads inode numbers over a table. They are given out by us, in order: nobody outside can choose colliding ones.
+#[derive(Default)]
+struct InodeHasher(u64);
+
+impl Hasher for InodeHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 struct Shard {
     cells: Mutex<CellMap>,
@@ -119,7 +141,7 @@ impl Cells {
         claims: ClaimTable,
     ) -> Cells {
         let shards = (0..SHARDS)
-            .map(|_| Shard { cells: Mutex::new(HashMap::new()), version: AtomicU64::new(0) })
+            .map(|_| Shard { cells: Mutex::new(CellMap::default()), version: AtomicU64::new(0) })
             .collect();
         Cells { shards, per_shard: (capacity / SHARDS).max(8), share, store, journal, claims }
     }

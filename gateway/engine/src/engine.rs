@@ -194,6 +194,10 @@ impl Engine {
         if let Some(seq) = seq {
             self.journal.durable(seq).await.map_err(|error| journal_error(&error))?;
         }
+        if self.mutations.off(Rule::GoneEverywhere) && commit > self.store.durable_commit() {
+            // The mutant looks at durable metadata alone: an inode whose creation is in flight is not there.
+            self.journal.gone(cell.inode);
+        }
         if !self.mutations.off(Rule::AckWaitsForCreate) {
             self.store.durable(commit).await.map_err(|error| error.to_fs())?;
         }

@@ -26,6 +26,7 @@ mod info;
 mod listing;
 mod merge;
 pub mod metrics;
+mod mutant;
 mod names;
 mod open;
 mod reaper;

@@ -38,7 +38,7 @@ impl Engine {
             Job::Gone { inode, commit } => (inode, commit),
             Job::Reap { inode } => (inode, self.reap(inode).await?),
         };
-        if !self.mutations.off(Rule::GoneEverywhere) {
+        if !self.mutations.off(Rule::FreeByDurableMetadata) {
             self.store.durable(commit).await?;
         }
         self.cells.forget(inode);

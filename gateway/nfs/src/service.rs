@@ -237,8 +237,10 @@ impl NfsService {
         }
     }
 
-    async fn run_nfs(&self, peer: &Arc<Peer>, job: NfsJob) -> Option<Reply> {
-        let NfsJob { xid, procedure, work, call, started } = job;
+    /// The job stays in its box: what a future holds is copied each time it is moved.
+    async fn run_nfs(&self, peer: &Arc<Peer>, job: Box<NfsJob>) -> Option<Reply> {
+        let (xid, procedure, started) = (job.xid, job.procedure, job.started);
+        let (work, call) = (job.work, &job.call);
         let guard = match &call.cx.replay {
             None => None,
             Some(key) => match self.drc.begin(key, peer, started).await {
@@ -248,7 +250,7 @@ impl NfsService {
             },
         };
         let mut reply = success(xid, 288);
-        let status = work.run(&call, &self.metrics, &mut reply).await;
+        let status = work.run(call, &self.metrics, &mut reply).await;
         let now = self.clock.monotonic();
         self.metrics.answered(procedure, status, now.since(started));
         if status::is_transient(status) {
@@ -351,9 +353,9 @@ impl Service for NfsService {
                     request = job.call.cx.request,
                 );
                 if span.is_disabled() {
-                    return self.run_nfs(&peer, *job).await;
+                    return self.run_nfs(&peer, job).await;
                 }
-                Box::pin(self.run_nfs(&peer, *job).instrument(span)).await
+                Box::pin(self.run_nfs(&peer, job).instrument(span)).await
             }
             JobKind::Mount { xid, credential, work } => {
                 Some(Box::pin(self.run_mount(&peer, xid, credential, work)).await)

@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// Key of the access tokens.
@@ -52,6 +52,7 @@ pub(crate) fn run(config: Config, data_dir: &Path, pid_file: Option<&Path>) -> R
 }
 
 async fn serve(config: Config, data_dir: &Path, folder: &Folder) -> Result<(), Failure> {
+    let mut signals = Signals::catch()?;
     let prometheus = start_metrics()?;
     let listeners = Listeners::bind(&config).await?;
     let addresses = listeners.addresses().map_err(|error| Failure::new(1, error.to_string()))?;
@@ -72,7 +73,7 @@ async fn serve(config: Config, data_dir: &Path, folder: &Folder) -> Result<(), F
         serving.map_err(|error| Failure::new(1, format!("cannot serve: {error}")))?;
     ready::announce_ready(data_dir, &addresses)?;
     tracing::info!(version = VERSION, nfs = %addresses.nfs, control = %addresses.control, "the gateway serves");
-    wait_for_signal().await?;
+    signals.wait().await;
     tracing::info!(seconds = within.as_secs(), "stopping: no new connections, requests under way end");
     let report = nfs.drain(within).await;
     if report.requests_running > 0 {
@@ -143,13 +144,24 @@ fn control_plane(
     ControlPlane::new(options).map_err(|error| Failure::new(1, error.to_string()))
 }
 
-async fn wait_for_signal() -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::new(1, format!("cannot wait for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that end the gateway, caught from the first moment on.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Signals, Failure> {
+        let failed = |error: std::io::Error| Failure::new(1, format!("cannot wait for signals: {error}"));
+        let terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        Ok(Signals { terminate, interrupt })
     }
-    Ok(())
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

@@ -163,6 +163,10 @@ impl<B: Backend> MetadataStore for Store<B> {
         epoch: Epoch,
         held: &[(Epoch, u64)],
     ) -> StoreResult<Vec<(Epoch, u64)>> {
+        if self.backend.mutations().off(Rule::EpochDurableFirst) {
+            let op = |tx: &mut Tx<'_>| ops::write_ends(tx, epoch, held);
+            return Ok(self.backend.write(share, Space::Always, &op).await?.value);
+        }
         self.write_durably(share, &|tx| ops::write_ends(tx, epoch, held)).await
     }
 

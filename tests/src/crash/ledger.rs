@@ -1,6 +1,7 @@
 //! What was asked and answered: every version of the namespace and of each file.
 
-use dfs_model::{InodeKind, Timestamp};
+use super::asked::Asked;
+use dfs_model::{InodeId, InodeKind, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub struct NameVersion {
     pub floors: BTreeMap<FileNumber, usize>,
     /// When it was answered; `None`: never.
     pub answered: Option<Duration>,
+    /// What led here, where it can be repeated.
+    pub op: Option<Asked>,
 }
 
 /// A file's bytes and mtime.
@@ -52,14 +55,22 @@ pub struct Ledger {
     pub files: Vec<FileHistory>,
     /// The least name version that a power cut must leave.
     pub stable: usize,
+    /// Which file a number leads to, or led to until it was removed.
+    pub ids: BTreeMap<InodeId, FileNumber>,
+    /// Transaction ids given out.
+    pub xids: u32,
 }
 
 impl Ledger {
     /// An empty share.
     pub fn new() -> Ledger {
-        let first =
-            NameVersion { names: Namespace::new(), floors: BTreeMap::new(), answered: Some(Duration::ZERO) };
-        Ledger { names: vec![first], files: Vec::new(), stable: 0 }
+        let first = NameVersion {
+            names: Namespace::new(),
+            floors: BTreeMap::new(),
+            answered: Some(Duration::ZERO),
+            op: None,
+        };
+        Ledger { names: vec![first], files: Vec::new(), stable: 0, ids: BTreeMap::new(), xids: 0 }
     }
 
     /// The namespace now.
@@ -88,7 +99,13 @@ impl Ledger {
     ) {
         let mut all = self.names.last().unwrap().floors.clone();
         all.extend(floors);
-        self.names.push(NameVersion { names, floors: all, answered });
+        self.names.push(NameVersion { names, floors: all, answered, op: None });
+    }
+
+    /// The next transaction id.
+    pub fn xid(&mut self) -> u32 {
+        self.xids += 1;
+        self.xids
     }
 
     /// Notes a change of a file.
@@ -118,6 +135,7 @@ impl Ledger {
             names: self.names[names].names.clone(),
             floors: BTreeMap::new(),
             answered: Some(Duration::ZERO),
+            op: None,
         };
         self.names = vec![version];
         self.stable = 0;

@@ -58,7 +58,10 @@ impl ProbeReport {
     #[must_use]
     pub fn text(&self) -> String {
         let line = |finding: &ProbeFinding| match &finding.error {
-            Some(error) => format!("{}: {error}", finding.problem),
+            Some(error) => match error.cause() {
+                Some(cause) => format!("{}; {} ({error})", finding.problem, cause.advice()),
+                None => format!("{}: {error}", finding.problem),
+            },
             None => finding.problem.clone(),
         };
         self.findings.iter().map(line).collect::<Vec<_>>().join("\n")

@@ -11,7 +11,11 @@
 use super::{Inner, Log};
 use crate::{disk::DiskFile, error::LogError, mutation::Rule};
 use dfs_model::Seq;
-use std::sync::{Arc, Weak, atomic::Ordering};
+use std::{
+    future::Future,
+    sync::{Arc, Weak, atomic::Ordering},
+    task::{Context, Waker},
+};
 use tokio::sync::{Notify, oneshot, watch};
 
 /// Who waits, and whether somebody works for them.
@@ -43,7 +47,7 @@ impl Log {
             !std::mem::replace(&mut sync.running, true)
         };
         if start {
-            inner.runtime.spawn(drive(inner.clone()));
+            inner.start();
         }
         receiver.await.unwrap_or(Err(LogError::Closed))
     }
@@ -62,6 +66,17 @@ async fn drive(inner: Arc<Inner>) {
 }
 
 impl Inner {
+    /// Begins a sync where the caller stands, and leaves the rest to a task: one wake-up less for whoever waits. The
+    /// caller holds no lock.
+    fn start(self: &Arc<Self>) {
+        let _entered = self.runtime.enter();
+        let mut drive = Box::pin(drive(self.clone()));
+        // Not ready, it is polled again by its task, with a waker that counts.
+        if drive.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            self.runtime.spawn(drive);
+        }
+    }
+
     /// Starts a sync unless one runs.
     pub(super) fn kick(self: &Arc<Self>) {
         let start = !std::mem::replace(&mut self.sync.lock().running, true);

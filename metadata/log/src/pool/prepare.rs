@@ -6,6 +6,9 @@ use super::{PoolState, Shared, open};
 use crate::error::{LogError, PoolError};
 use std::{io, sync::Arc};
 
+/// Bytes zeroed between two syncs.
+const ZERO_STEP: u64 = 1 << 20;
+
 /// Starts the pool's thread; it ends when the pool is dropped or poisoned.
 pub(super) fn spawn(shared: Arc<Shared>) -> Result<std::thread::JoinHandle<()>, PoolError> {
     std::thread::Builder::new()
@@ -69,8 +72,14 @@ impl Shared {
         let slot = self.slots.get(slot as usize).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         let raw = open::raw_name(&slot.name);
         let file = self.disk.open(&raw)?;
-        file.zero(0, slot.bytes)?;
-        file.sync()?;
+        // In steps: a group sync of the log shares the device and would wait for all of a large one.
+        let mut done = 0;
+        while done < slot.bytes {
+            let step = ZERO_STEP.min(slot.bytes - done);
+            file.zero(done, step)?;
+            file.sync()?;
+            done += step;
+        }
         self.disk.rename(&raw, &slot.name)?;
         self.disk.sync_dir()
     }

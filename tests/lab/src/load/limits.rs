@@ -17,15 +17,23 @@ use crate::nfs::client::Records;
 const FILE_BYTES: usize = 64 << 20;
 
 /// Starts an echo that answers every call with an accepted reply of `size` bytes of results. Returns its address.
+///
+/// It runs on threads of its own: a server in its client's event loop answers without waking any thread, which says
+/// nothing about what a server can do.
 pub async fn echo(size: usize) -> io::Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?.to_string();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream, size));
-        }
+    let (sender, address) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(async move {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            // nobody to tell: the load has ended
+            let _ = sender.send(listener.local_addr()?.to_string());
+            loop {
+                tokio::spawn(answer(listener.accept().await?.0, size));
+            }
+        })
     });
-    Ok(address)
+    address.await.map_err(io::Error::other)
 }
 
 async fn answer(mut stream: TcpStream, size: usize) -> io::Result<()> {

@@ -37,6 +37,8 @@ pub struct FaultPlan {
     pub late_put_rate: f64,
     /// When they land.
     pub late_put_delay: Duration,
+    /// Longest time between a put's landing and its answer.
+    pub put_answer_delay: Duration,
     /// Ranged reads that come short.
     pub partial_rate: f64,
     /// Ranged reads with a bit flipped.
@@ -174,6 +176,12 @@ impl ColdStore for Fault {
             return failed("connection lost before the put landed");
         }
         let outcome = self.inner.put_if_absent(key, body).await?;
+        if !plan.put_answer_delay.is_zero() {
+            tokio::time::sleep(
+                plan.put_answer_delay.mul_f64((self.handle.next() >> 11) as f64 / (1u64 << 53) as f64),
+            )
+            .await;
+        }
         if self.handle.hit(plan.lost_reply_rate) {
             self.handle.count(|c| c.lost_replies += 1);
             return failed("connection lost after the put landed");

@@ -16,6 +16,8 @@ use std::sync::Arc;
 const GAP_MAX: u64 = 128 << 10;
 /// Warm reads at once.
 const WARM_WIDTH: usize = 8;
+/// How often a block is fetched again after a damaged answer, before the object counts as damaged.
+const TRIES_AFTER_DAMAGE: u32 = 3;
 
 /// One block to fetch, and whom to tell.
 pub(crate) struct Job {
@@ -97,8 +99,8 @@ async fn from_cold(fetcher: Arc<Fetcher>, jobs: Vec<Job>, activity: Activity, so
             Ok(stored) => match decode_block(piece.id, stored.clone(), &piece.block) {
                 Ok(decoded) => Ok((stored, decoded)),
                 Err(error) => {
-                    tracing::warn!(%error, "the object store returned a damaged block; it is asked once more");
-                    fetcher.second_try(&piece).await
+                    tracing::warn!(%error, "the object store returned a damaged block; it is asked again");
+                    fetcher.try_again(&piece).await
                 }
             },
             Err(error) => Err(error),
@@ -143,16 +145,21 @@ impl Fetcher {
         }
     }
 
-    /// Asks for one block again, after a body that was wrong.
-    async fn second_try(&self, piece: &BlockPiece) -> Result<(Bytes, Bytes), FetchError> {
-        let stored = self.get(piece, piece.pack_offset, piece.pack_end()).await?;
-        match decode_block(piece.id, stored.clone(), &piece.block) {
-            Ok(decoded) => Ok((stored, decoded)),
-            Err(error) => {
-                self.metrics.cold_damaged.increment(1);
-                tracing::error!(share = %self.shared.share, %error, "damaged in the object store: reads of it fail");
-                self.shared.note_error(&error.to_string());
-                Err(FetchError::Damaged(piece.id))
+    /// Asks for one block again, after a body that was wrong: a path that damages some answers is not a damaged object.
+    async fn try_again(&self, piece: &BlockPiece) -> Result<(Bytes, Bytes), FetchError> {
+        let mut tries = TRIES_AFTER_DAMAGE;
+        loop {
+            let stored = self.get(piece, piece.pack_offset, piece.pack_end()).await?;
+            tries -= 1;
+            match decode_block(piece.id, stored.clone(), &piece.block) {
+                Ok(decoded) => return Ok((stored, decoded)),
+                Err(_) if tries > 0 => {}
+                Err(error) => {
+                    self.metrics.cold_damaged.increment(1);
+                    tracing::error!(share = %self.shared.share, %error, "damaged in the object store: reads of it fail");
+                    self.shared.note_error(&error.to_string());
+                    return Err(FetchError::Damaged(piece.id));
+                }
             }
         }
     }

@@ -50,6 +50,8 @@ pub(crate) struct Uploads {
     pub metrics: StackMetrics,
     window: Mutex<Window>,
     freed: Notify,
+    /// Told when an upload is stored: who waits after a failure may try at once.
+    healed: Notify,
     memory: Arc<Semaphore>,
     memory_units: u32,
     abandoned: Mutex<BTreeSet<PackId>>,
@@ -73,6 +75,7 @@ impl Uploads {
             metrics: StackMetrics::new(),
             window: Mutex::new(Window { width: 2.0, in_flight: 0, best: Duration::MAX }),
             freed: Notify::new(),
+            healed: Notify::new(),
             memory: Arc::new(Semaphore::new(memory_units as usize)),
             memory_units,
             abandoned: Mutex::new(BTreeSet::new()),
@@ -128,7 +131,7 @@ impl Uploads {
         let mut wait = BACKOFF_FIRST;
         loop {
             let slot = self.slot().await?;
-            let pack = self.new_id();
+            let pack = self.new_id().await?;
             let sealed = draft.seal(&self.shared, pack).map_err(|error| Stop(error.to_string()))?;
             let len = sealed.body.len();
             let row_first = !self.shared.mutations.off(Rule::RowBeforeObject);
@@ -152,7 +155,15 @@ impl Uploads {
                 Err(ColdError { kind: ColdErrorKind::Throttled { after: Some(after) }, .. }) => *after,
                 _ => Duration::ZERO,
             };
-            self.pause(wait.max(asked)).await?;
+            if asked.is_zero() {
+                tokio::select! {
+                    biased;
+                    () = self.healed.notified() => {}
+                    paused = self.pause(wait) => paused?,
+                }
+            } else {
+                self.pause(wait.max(asked)).await?;
+            }
             wait = (wait * 2).min(BACKOFF_MAX);
         }
     }
@@ -170,12 +181,16 @@ impl Uploads {
         }
     }
 
-    fn new_id(&self) -> PackId {
-        let n = self.counter.fetch_add(1, Ordering::Relaxed) + 1;
-        match self.shared.mutations.off(Rule::PackIdUnique) {
-            true => PackId(u128::from(n)),
-            false => PackId(self.shared.entropy.random_u128()),
+    /// An id that no pack ever had. The mutant takes the next after those that the metadata store shows.
+    async fn new_id(&self) -> Result<PackId, Stop> {
+        if !self.shared.mutations.off(Rule::PackIdUnique) {
+            return Ok(PackId(self.shared.entropy.random_u128()));
         }
+        let rows = self.shared.store.packs(self.shared.share, None, usize::MAX).await;
+        let rows = rows.map_err(|error| Stop(error.to_string()))?;
+        let newest = rows.last().map_or(0, |row| u64::try_from(row.pack.0).unwrap_or(0));
+        self.counter.fetch_max(newest, Ordering::Relaxed);
+        Ok(PackId(u128::from(self.counter.fetch_add(1, Ordering::Relaxed) + 1)))
     }
 
     /// Takes the outcome into window, figures and health. Answers whether the pack counts as stored.
@@ -196,6 +211,7 @@ impl Uploads {
                 self.packs.fetch_add(1, Ordering::Relaxed);
                 self.bytes.fetch_add(len, Ordering::Relaxed);
                 self.lift_permanent();
+                self.healed.notify_waiters();
                 return true;
             }
             Ok(PutOutcome::Exists) => self.metrics.uploads_exists.increment(1),

@@ -12,7 +12,8 @@ from common import CI, ROOT, Failed, check, run, say, tail
 FILTERS = {
     "unit": "not (package(dfs-tests) or package(dfs-lab))",
     "model": "package(dfs-tests) and test(/^model::/)",
-    "crash": "package(dfs-tests) and test(/^(sim|crash)::/)",
+    "crash": "package(dfs-tests) and test(/^(sim|crash)::/) and not test(/^crash::mutations::/)",
+    "mutations": "package(dfs-tests) and test(/^crash::mutations::/)",
     "tidy": "package(dfs-lab)",
 }
 
@@ -20,7 +21,8 @@ FILTERS = {
 PLAIN = {
     "unit": (["--workspace", "--exclude", "dfs-tests", "--exclude", "dfs-lab"], []),
     "model": (["-p", "dfs-tests"], ["model::"]),
-    "crash": (["-p", "dfs-tests"], ["sim::", "crash::"]),
+    "crash": (["-p", "dfs-tests"], ["sim::", "crash::local", "crash::relaxed", "crash::failed"]),
+    "mutations": (["-p", "dfs-tests"], ["crash::mutations::"]),
     "tidy": (["-p", "dfs-lab"], []),
 }
 

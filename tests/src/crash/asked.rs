@@ -12,6 +12,7 @@ use std::time::Duration;
 const RESENDS_FOR: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "few and short-lived")]
 pub enum NameOp {
     Create(Create),
     Remove(Remove),

@@ -373,30 +373,7 @@ impl Player<'_> {
             done.set(true);
             (mtimes, failed)
         };
-        let reader = async {
-            while !done.get() && !world.is_cut() {
-                let from = states.borrow().0;
-                let there = match attrs(world, inode).await {
-                    Ok(there) => there,
-                    Err(_) => break,
-                };
-                let found =
-                    read(world, &Attrs { size: there.size.max(super::steps::FILE_MAX * 2), ..there }).await;
-                match found {
-                    Ok(found) if states.borrow().1[from..].contains(&found) => {}
-                    Ok(found) => {
-                        return Err(format!(
-                            "{path}: a reader saw {} bytes that were never the file",
-                            found.len()
-                        ));
-                    }
-                    Err(_) if world.is_cut() => break,
-                    Err(why) => return Err(format!("{path}: a reader among writers: {why}")),
-                }
-                tokio::time::sleep(Duration::from_millis(3)).await;
-            }
-            Ok(())
-        };
+        let reader = watch(world, inode, &path, &states, &done);
         let ((mtimes, failed), seen) = futures_util::future::join(writer, reader).await;
         let now = self.now();
         let (_, states) = states.into_inner();
@@ -410,6 +387,31 @@ impl Player<'_> {
             None => Ok(Outcome::Answered),
         }
     }
+}
+
+/// Reads a file again and again while it is written; every state seen must be one between the answered and the begun.
+async fn watch(
+    world: &World,
+    inode: InodeId,
+    path: &str,
+    states: &RefCell<(usize, Vec<Vec<u8>>)>,
+    done: &Cell<bool>,
+) -> Result<(), String> {
+    while !done.get() && !world.is_cut() {
+        let from = states.borrow().0;
+        let Ok(there) = attrs(world, inode).await else { break };
+        let whole = Attrs { size: there.size.max(super::steps::FILE_MAX * 2), ..there };
+        match read(world, &whole).await {
+            Ok(found) if states.borrow().1[from..].contains(&found) => {}
+            Ok(found) => {
+                return Err(format!("{path}: a reader saw {} bytes that were never the file", found.len()));
+            }
+            Err(_) if world.is_cut() => break,
+            Err(why) => return Err(format!("{path}: a reader among writers: {why}")),
+        }
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    Ok(())
 }
 
 async fn change_name(

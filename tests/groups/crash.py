@@ -1,5 +1,4 @@
-"""crash: random histories over a simulated disk, cut at any step. 500 seeds in CI, 10,000 otherwise; the full form also drops
-each rule of the journal protocol alone and wants a seed that catches it (minutes a rule, so not in CI)."""
+"""crash: random histories over a simulated disk, cut at any step. 500 seeds in CI, 10,000 otherwise."""
 
 import os
 
@@ -10,5 +9,3 @@ from common import CI
 def run(group):
     seeds = os.environ.get("TESTS_SEEDS") or ("500" if CI else "10000")
     cargo.tests(group, "crash", env={"TESTS_SEEDS": seeds, "TESTS_SEED": str(group.options.seed)}, timeout=7200)
-    if not CI:
-        cargo.tests(group, "mutations", timeout=7200)

@@ -12,8 +12,7 @@ from common import CI, ROOT, Failed, check, run, say, tail
 FILTERS = {
     "unit": "not (package(dfs-tests) or package(dfs-lab))",
     "model": "package(dfs-tests) and test(/^model::/)",
-    "crash": "package(dfs-tests) and test(/^(sim|crash)::/) and not test(/^crash::mutations::/)",
-    "mutations": "package(dfs-tests) and test(/^crash::mutations::/)",
+    "crash": "package(dfs-tests) and test(/^(sim|crash)::/)",
     "tidy": "package(dfs-lab)",
 }
 
@@ -21,8 +20,7 @@ FILTERS = {
 PLAIN = {
     "unit": (["--workspace", "--exclude", "dfs-tests", "--exclude", "dfs-lab"], []),
     "model": (["-p", "dfs-tests"], ["model::"]),
-    "crash": (["-p", "dfs-tests"], ["sim::", "crash::local", "crash::relaxed", "crash::failed"]),
-    "mutations": (["-p", "dfs-tests"], ["crash::mutations::"]),
+    "crash": (["-p", "dfs-tests"], ["sim::", "crash::"]),
     "tidy": (["-p", "dfs-lab"], []),
 }
 

@@ -125,8 +125,7 @@ fn least_names(ledger: &Ledger, class: DurabilityClass, end: End, now: Duration)
     }
 }
 
-/// Whether the share has exactly the names of a version.
-pub fn matches_names(version: &NameVersion, found: &BTreeMap<String, Found>) -> Result<(), String> {
+fn matches_names(version: &NameVersion, found: &BTreeMap<String, Found>) -> Result<(), String> {
     let mut inodes: HashMap<FileNumber, InodeId> = HashMap::new();
     for (path, entry) in &version.names {
         let Some(there) = found.get(path) else { return Err(format!("{path} is missing")) };

@@ -1,7 +1,6 @@
 //! What was asked and answered: every version of the namespace and of each file.
 
-use super::asked::Asked;
-use dfs_model::{InodeId, InodeKind, Timestamp};
+use dfs_model::{InodeKind, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -27,8 +26,6 @@ pub struct NameVersion {
     pub floors: BTreeMap<FileNumber, usize>,
     /// When it was answered; `None`: never.
     pub answered: Option<Duration>,
-    /// What led here, where it can be repeated.
-    pub op: Option<Asked>,
 }
 
 /// A file's bytes and mtime.
@@ -55,22 +52,14 @@ pub struct Ledger {
     pub files: Vec<FileHistory>,
     /// The least name version that a power cut must leave.
     pub stable: usize,
-    /// Which file a number leads to, or led to until it was removed.
-    pub ids: BTreeMap<InodeId, FileNumber>,
-    /// Transaction ids given out.
-    pub xids: u32,
 }
 
 impl Ledger {
     /// An empty share.
     pub fn new() -> Ledger {
-        let first = NameVersion {
-            names: Namespace::new(),
-            floors: BTreeMap::new(),
-            answered: Some(Duration::ZERO),
-            op: None,
-        };
-        Ledger { names: vec![first], files: Vec::new(), stable: 0, ids: BTreeMap::new(), xids: 0 }
+        let first =
+            NameVersion { names: Namespace::new(), floors: BTreeMap::new(), answered: Some(Duration::ZERO) };
+        Ledger { names: vec![first], files: Vec::new(), stable: 0 }
     }
 
     /// The namespace now.
@@ -99,13 +88,7 @@ impl Ledger {
     ) {
         let mut all = self.names.last().unwrap().floors.clone();
         all.extend(floors);
-        self.names.push(NameVersion { names, floors: all, answered, op: None });
-    }
-
-    /// The next transaction id.
-    pub fn xid(&mut self) -> u32 {
-        self.xids += 1;
-        self.xids
+        self.names.push(NameVersion { names, floors: all, answered });
     }
 
     /// Notes a change of a file.
@@ -135,7 +118,6 @@ impl Ledger {
             names: self.names[names].names.clone(),
             floors: BTreeMap::new(),
             answered: Some(Duration::ZERO),
-            op: None,
         };
         self.names = vec![version];
         self.stable = 0;

@@ -4,7 +4,7 @@ mod clock;
 mod world;
 
 pub use clock::{SimClock, SimEntropy};
-pub use world::{SHARE, Tuning, World, WorldOptions};
+pub use world::{World, WorldOptions};
 
 /// Runs an async test body on one thread with paused time: deterministic for a seed.
 pub fn run_paused<T>(body: impl Future<Output = T>) -> T {

@@ -13,6 +13,10 @@ use dfs_log::{Mutations, Rule};
 use dfs_model::{Cookie, Epoch, ExtentRun, Inode, InodeId, Name, PackId, ReplayKey, ShareId, Timestamp};
 use std::sync::Arc;
 
+/// What placing one small file writes into a redo record, and the most that is guessed; bytes.
+const PLACED_FILE_REDO: u64 = 640;
+const PLACE_REDO_MAX: u64 = 4 << 20;
+
 /// Rows that deleting a share takes in one transaction.
 const DELETE_CHUNK: usize = 4096;
 
@@ -23,6 +27,8 @@ pub enum Space {
     Grows,
     /// It takes things away, or makes dirty state clean: always let through, on the reserve if need be.
     Always,
+    /// As `Always`, with a redo record of about so many bytes: a good guess spares running it twice.
+    Large(u64),
 }
 
 /// An operation that may be run again from the start.
@@ -299,7 +305,8 @@ impl<B: Backend> MetadataStore for Store<B> {
         epoch: Epoch,
         request: PlaceRequest,
     ) -> StoreResult<Applied<Placed>> {
-        self.backend.write(share, Space::Always, &|tx| ops::place(tx, epoch, &request)).await
+        let redo = (request.inodes.len() as u64 * PLACED_FILE_REDO).min(PLACE_REDO_MAX);
+        self.backend.write(share, Space::Large(redo), &|tx| ops::place(tx, epoch, &request)).await
     }
 
     async fn state_put(

@@ -82,15 +82,22 @@ impl Collector {
         dead.tick().await;
         strays.tick().await;
         loop {
+            // A step cut short is as after a crash: the next opening repeats it.
+            let step = async {
+                tokio::select! {
+                    biased;
+                    _ = strays.tick() => self.run(self.shared.clock.wall(), true).await.map(drop),
+                    _ = dead.tick() => self.run(self.shared.clock.wall(), false).await.map(drop),
+                    _ = owner.tick() => match self.owner.state() {
+                        OwnerState::Lost { .. } => Ok(()),
+                        OwnerState::Pending | OwnerState::Held { .. } => self.owner.check().await,
+                    },
+                }
+            };
             let result = tokio::select! {
                 biased;
                 () = self.shared.stopping() => return,
-                _ = strays.tick() => self.run(self.shared.clock.wall(), true).await.map(drop),
-                _ = dead.tick() => self.run(self.shared.clock.wall(), false).await.map(drop),
-                _ = owner.tick() => match self.owner.state() {
-                    OwnerState::Lost { .. } => Ok(()),
-                    OwnerState::Pending | OwnerState::Held { .. } => self.owner.check().await,
-                },
+                result = step => result,
             };
             if let Err(error) = result {
                 tracing::warn!(share = %self.shared.share, %error, "the cleaner could not finish; it tries again");
@@ -109,6 +116,9 @@ impl Collector {
         let mut dead = found.dead;
         if self.shared.mutations.off(Rule::DeleteAfterDurable) {
             dead.extend(fresh);
+        } else if !dead.is_empty() {
+            // A row that shows a death is not proof that it is durable: the sync that it waited for may have failed.
+            self.shared.store.durable(self.shared.store.last_commit()).await?;
         }
         for batch in dead.chunks(BATCH) {
             self.delete_dead(batch, &mut report).await?;

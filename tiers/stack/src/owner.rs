@@ -22,6 +22,8 @@ use std::time::Duration;
 const MAGIC: &str = "dfs-owner 1";
 /// Tries to take the object when others write it at the same time.
 const TAKES_MAX: usize = 4;
+/// How long an opening waits for the object store: an outage must not keep a share from being served.
+const OPEN_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the owner object says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,14 +128,15 @@ impl Owner {
 
     /// Takes the object at the opening. Trouble with the object store is left to [`Owner::check`]. *Errors:* `Owned`.
     pub async fn take_at_open(&self) -> Result<(), StackError> {
-        match self.take().await {
-            Err(StackError::Cold(error)) => {
-                tracing::warn!(share = %self.shared.share, %error, "the owner object is taken later; nothing is deleted until then");
-                self.shared.note_error(&error.to_string());
-                Ok(())
-            }
-            other => other,
-        }
+        // A put that is given up here and lands later carries our number: the next try knows it.
+        let error = match tokio::time::timeout(OPEN_PATIENCE, self.take()).await {
+            Ok(Err(StackError::Cold(error))) => error.to_string(),
+            Ok(other) => return other,
+            Err(_) => format!("no answer within {} s", OPEN_PATIENCE.as_secs()),
+        };
+        tracing::warn!(share = %self.shared.share, error, "the owner object is taken later; nothing is deleted until then");
+        self.shared.note_error(&error);
+        Ok(())
     }
 
     async fn take(&self) -> Result<(), StackError> {

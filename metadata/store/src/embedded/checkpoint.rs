@@ -20,6 +20,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 /// How often old replay outcomes are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
@@ -35,6 +36,7 @@ pub fn spawn(shared: &Arc<Shared>) -> tokio::task::JoinHandle<()> {
     let interval = shared.config.checkpoint_interval;
     tokio::spawn(async move {
         let mut since_prune = Duration::ZERO;
+        let mut pruning = JoinSet::new();
         loop {
             let by_time = tokio::select! {
                 () = pressed.notified() => false,
@@ -51,9 +53,11 @@ pub fn spawn(shared: &Arc<Shared>) -> tokio::task::JoinHandle<()> {
                 tracing::error!(%error, "checkpoint of the metadata store failed");
             }
             since_prune += if by_time { interval } else { Duration::ZERO };
-            if since_prune >= PRUNE_EVERY {
+            while pruning.try_join_next().is_some() {}
+            if since_prune >= PRUNE_EVERY && pruning.is_empty() {
                 since_prune = Duration::ZERO;
-                prune(shared).await;
+                // Beside this task: pruning writes, and where the name log is full only a checkpoint makes room for that.
+                pruning.spawn(prune(shared));
             }
         }
     })
@@ -75,8 +79,12 @@ impl Shared {
         if let Some(cause) = this.config.poison.get() {
             return Err(StoreError::Poisoned(cause.to_string()));
         }
-        let needed =
-            (this.memtable_bytes() as u64).saturating_mul(CHECKPOINT_AMPLIFICATION) + CHECKPOINT_FREE_MIN;
+        // A small reserve must be enough for what it is kept for.
+        let least = match this.config.reserve_bytes {
+            0 => CHECKPOINT_FREE_MIN,
+            reserve => CHECKPOINT_FREE_MIN.min(reserve / 2),
+        };
+        let needed = (this.memtable_bytes() as u64).saturating_mul(CHECKPOINT_AMPLIFICATION) + least;
         if !this.has_room(needed).await? {
             return Err(dfs_model::FsError::NoSpace.into());
         }

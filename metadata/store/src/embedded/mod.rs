@@ -293,7 +293,10 @@ impl Backend for Embedded {
         if space == SpaceClass::Grows {
             self.shared.admit().await?;
         }
-        let mut bytes = TYPICAL_REDO_BYTES;
+        let mut bytes = match space {
+            SpaceClass::Large(redo) => redo.min(self.shared.config.segment_bytes / 4).max(TYPICAL_REDO_BYTES),
+            SpaceClass::Grows | SpaceClass::Always => TYPICAL_REDO_BYTES,
+        };
         loop {
             let reservation = self.shared.log.reserve(bytes).await.map_err(log_failed)?;
             let section = self.shared.section.lock().await;

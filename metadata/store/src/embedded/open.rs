@@ -82,6 +82,7 @@ struct Opened {
 impl Opened {
     fn read(disk: Folder, config: EmbeddedConfig) -> StoreResult<Opened> {
         let lock = disk.lock(LOCK_FILE).map_err(|error| lock_failed(&error))?;
+        space::Space::before_opening(&disk, config.reserve_bytes)?;
         let (base, meta) = Base::open(disk.as_ref(), config.cache_bytes)?;
         let pool = open_pool(&disk, &config)?;
         let held = pool.journals().into_iter().find(|held| held.journal == NAME_LOG);

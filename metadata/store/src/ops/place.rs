@@ -73,12 +73,15 @@ fn place_inode(
         return Ok(PlacedInode::OutOfOrder { flushed_seq: row.inode.flushed_seq });
     }
     let mut map = Map { inode: part.inode, live, bytes: 0 };
-    map.clear(tx, part.size_low, u64::MAX)?;
-    for (start, end) in &part.zeros {
-        map.clear(tx, *start, *end)?;
-    }
-    for run in &part.extents {
-        map.clear(tx, run.offset, run.end())?;
+    // A file that was never placed has nothing to take out: one look instead of two for every range.
+    if !overlapping(tx, part.inode, 0, u64::MAX, 1)?.is_empty() {
+        map.clear(tx, part.size_low, u64::MAX)?;
+        for (start, end) in &part.zeros {
+            map.clear(tx, *start, *end)?;
+        }
+        for run in &part.extents {
+            map.clear(tx, run.offset, run.end())?;
+        }
     }
     for run in &part.extents {
         map.add(tx, run);
@@ -182,7 +185,9 @@ pub(super) fn overlapping(
     let first = key::extent(tx.share, inode, start.saturating_sub(RUN_LEN_MAX));
     let from = key::extent(tx.share, inode, start);
     let mut runs = Vec::new();
-    if let Some((_, bytes)) = tx.last(&first, &from)? {
+    if first < from
+        && let Some((_, bytes)) = tx.last(&first, &from)?
+    {
         let run = decode(&bytes)?;
         if run.overlaps(start, end) && limit > 0 {
             runs.push(run);

@@ -32,6 +32,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -46,6 +47,8 @@ pub enum FlushScope {
 
 /// Jobs at once: enough to keep every upload busy while others wait for their place.
 const JOBS_PER_UPLOAD: usize = 2;
+/// How long a stop waits for uploads under way.
+const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub(crate) struct Flusher {
@@ -121,7 +124,11 @@ impl Flusher {
                 }
             }
         }
-        while jobs.join_next().await.is_some() {}
+        // What is under way may end, but an outage must not hold up a stop: what is cut short is as after a crash.
+        let ended = async { while jobs.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_GRACE, ended).await.is_err() {
+            tracing::info!(share = %self.shared.share, "uploads under way were given up; what is dirty stays in the journal");
+        }
     }
 
     /// See [`crate::Stack::flush`].

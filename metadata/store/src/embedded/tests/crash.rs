@@ -1,9 +1,11 @@
 //! Crashes at any step: what is left is a prefix of the operations and holds everything that was confirmed.
 
 use super::*;
+use crate::StateTable;
 use crate::conformance::check_consistent;
 use crate::conformance::model::{Random, World, run_step};
-use dfs_log::Crash;
+use bytes::Bytes;
+use dfs_log::{Crash, Disk};
 use dfs_model::ShareId;
 
 const SHARE: ShareId = ShareId(1);
@@ -246,4 +248,30 @@ fn epoch_is_never_repeated_by_a_power_cut() {
             }
         });
     }
+}
+
+/// While the disk is full no checkpoint frees the name log; once there is room again, waiting writes go on, however long it
+/// took.
+#[test]
+fn full_disk_that_gets_room_again_lets_waiting_writes_go_on() {
+    simulate(async {
+        let (disk, folder) = sim_folder(7);
+        let config = EmbeddedConfig { reserve_bytes: 4 << 20, ..config(&mut Random(7)) };
+        let store = Arc::new(EmbeddedStore::open(folder, config).await.unwrap());
+        store.create_share(Bed::record(SHARE.0), 0o755, 0, 0).await.unwrap();
+        let epoch = store.begin_epoch(SHARE).await.unwrap();
+        let roomy = disk.total_bytes().unwrap();
+        disk.set_capacity(1);
+        let writer = tokio::spawn(async move {
+            for number in 0..100u8 {
+                let (key, value) = (Bytes::copy_from_slice(&[number]), Bytes::from(vec![number; 20_000]));
+                store.state_put(SHARE, epoch, StateTable::Clients, key, Some(value)).await.unwrap();
+            }
+        });
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        assert!(!writer.is_finished(), "the name log holds more than it can");
+        disk.set_capacity(roomy);
+        let done = tokio::time::timeout(Duration::from_secs(3600), writer).await;
+        assert!(done.is_ok(), "writes wait though the disk has room again");
+    });
 }

@@ -20,6 +20,8 @@ mod convert;
 mod creds;
 mod drc;
 mod exports;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod metrics;
 mod mountd;
 pub mod portmap;

@@ -102,7 +102,7 @@ impl PortmapTable {
     }
 
     /// Answers whole records, TCP or UDP. `None`: not a call.
-    fn answer_record(&self, client: IpAddr, record: Bytes) -> Option<Reply> {
+    pub(crate) fn answer_record(&self, client: IpAddr, record: Bytes) -> Option<Reply> {
         match CallHeader::decode(record) {
             Ok((header, args)) => Some(self.answer(client, &header, args)),
             Err(CallError::Garbage) => None,

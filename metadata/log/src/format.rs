@@ -19,7 +19,7 @@ pub(crate) const KIND_SEAL: u8 = 255;
 /// A record without effect, written to carry `synced_through`.
 pub(crate) const KIND_VOUCH: u8 = 254;
 
-const MAGIC: [u8; 8] = *b"DFSsegmt";
+pub(crate) const MAGIC: [u8; 8] = *b"DFSsegmt";
 const HEADER_LEN: usize = 72;
 /// Offset of the second copy of the header: another sector on every device.
 const COPY_OFFSET: usize = 2048;

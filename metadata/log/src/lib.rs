@@ -19,6 +19,8 @@
 pub mod disk;
 pub mod error;
 mod format;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod log;
 pub mod metrics;
 pub mod mutation;

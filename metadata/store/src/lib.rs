@@ -18,6 +18,8 @@ pub mod api;
 pub mod conformance;
 pub mod embedded;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod key;
 mod kv;
 mod memory;

@@ -14,6 +14,8 @@ mod codec;
 mod error;
 mod footer;
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod reader;
 
 pub use builder::{FinishedPack, PackBuilder};

@@ -23,6 +23,8 @@
 
 mod error;
 mod flush;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod index;
 mod journal;
 mod layer;

@@ -17,12 +17,21 @@ pub struct Targets {
     pub root: Vec<u8>,
     /// Handles of files, folders, a link, and of a file that is gone.
     pub handles: Vec<Vec<u8>>,
+    /// Handles that belong to another share or gateway.
+    pub foreign: Vec<Vec<u8>>,
     /// The export's path.
     pub export: Vec<u8>,
 }
 
+fn from_hex(text: &str) -> io::Result<Vec<u8>> {
+    let wrong = || io::Error::other(format!("not a handle in hexadecimal: {text}"));
+    let digits = text.chars().map(|c| c.to_digit(16)).collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
+    Ok(digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | *digit as u8)).collect())
+}
+
 /// Makes a few files of each kind on the share, and removes one whose handle is then stale.
-pub async fn prepare(server: &str, export: &str) -> io::Result<Targets> {
+pub async fn prepare(server: &str, export: &str, foreign: &[String]) -> io::Result<Targets> {
+    let foreign = foreign.iter().map(|text| from_hex(text)).collect::<io::Result<Vec<_>>>()?;
     let mut client = Client::connect(server, 0x6000_0000).await?;
     let root = client.mount(export).await?;
     let mut handles = vec![root.clone()];
@@ -37,7 +46,7 @@ pub async fn prepare(server: &str, export: &str) -> io::Result<Targets> {
     let results = client.call(nfs(12), |writer| calls::at(writer, &root, b"gone")).await?;
     calls::status(&mut crate::nfs::xdr::Reader(&results))?;
     handles.push(gone);
-    Ok(Targets { root, handles, export: export.as_bytes().to_vec() })
+    Ok(Targets { root, handles, foreign, export: export.as_bytes().to_vec() })
 }
 
 /// One field of a call's arguments.
@@ -162,19 +171,25 @@ fn word(dice: &mut ChaCha8Rng) -> u32 {
     if dice.random_ratio(1, 4) { dice.random() } else { pick(&WORDS, dice) }
 }
 
-/// A handle that is good, stale, forged (one bit), foreign (all bits), or of a wrong length.
+/// A handle that is good, stale, forged (one bit, all bits), foreign, half foreign, or of a wrong length.
 fn handle(targets: &Targets, odd: bool, dice: &mut ChaCha8Rng) -> Vec<u8> {
     let mut handle = targets.handles.choose(dice).cloned().unwrap_or_default();
     if !odd {
         return handle;
     }
-    match dice.random_range(0..5) {
-        0 | 1 if !handle.is_empty() => {
+    let foreign = targets.foreign.choose(dice).filter(|foreign| foreign.len() == handle.len());
+    match (dice.random_range(0..7), foreign) {
+        (5, Some(foreign)) => handle.clone_from(foreign),
+        (6, Some(foreign)) => {
+            let at = dice.random_range(0..handle.len());
+            handle[..at].copy_from_slice(&foreign[..at]);
+        }
+        (0 | 1, _) if !handle.is_empty() => {
             let at = dice.random_range(0..handle.len());
             handle[at] ^= 1 << dice.random_range(0..8);
         }
-        2 => dice.fill(&mut handle[..]),
-        3 => handle.truncate(dice.random_range(0..=handle.len())),
+        (2, _) => dice.fill(&mut handle[..]),
+        (3, _) => handle.truncate(dice.random_range(0..=handle.len())),
         _ => {
             let length = pick(&[0usize, 1, 63, 64, 65, 128, 1024], dice);
             handle.resize(length, 0xa5);

@@ -45,6 +45,9 @@ pub struct HostileArgs {
     /// An export that may be filled with rubbish.
     #[arg(long)]
     export: String,
+    /// Handles in hexadecimal that the gateway must not take: of a share that is gone, of another gateway. May be repeated.
+    #[arg(long)]
+    foreign: Vec<String>,
     /// Records for each procedure.
     #[arg(long, default_value_t = 10_000)]
     records: u64,
@@ -101,7 +104,7 @@ fn procedures(args: &HostileArgs) -> Vec<Procedure> {
 
 async fn attack(args: HostileArgs) -> io::Result<bool> {
     println!("seed={}", args.seed);
-    let targets = Arc::new(grammar::prepare(&args.server, &args.export).await?);
+    let targets = Arc::new(grammar::prepare(&args.server, &args.export, &args.foreign).await?);
     let over = Arc::new(AtomicBool::new(false));
     let watcher = tokio::spawn(watch(args.server.clone(), targets.root.clone(), over.clone()));
     let mut total = Tally::default();

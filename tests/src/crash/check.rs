@@ -100,7 +100,8 @@ pub fn allowed(
     let first = least_names(ledger, class, end, now);
     let mut reasons = Vec::new();
     for at in (first..ledger.names.len()).rev() {
-        match matches_names(&ledger.names[at], found).and_then(|()| files(ledger, at, found, class, end, now))
+        match matches_names(ledger, &ledger.names[at], found)
+            .and_then(|()| files(ledger, at, found, class, end, now))
         {
             Ok(data) => return Ok((at, data)),
             Err(why) => reasons.push(format!("  names {at}: {why}")),
@@ -125,7 +126,12 @@ fn least_names(ledger: &Ledger, class: DurabilityClass, end: End, now: Duration)
     }
 }
 
-fn matches_names(version: &NameVersion, found: &BTreeMap<String, Found>) -> Result<(), String> {
+/// Whether the share has exactly the names of a version.
+pub fn matches_names(
+    ledger: &Ledger,
+    version: &NameVersion,
+    found: &BTreeMap<String, Found>,
+) -> Result<(), String> {
     let mut inodes: HashMap<FileNumber, InodeId> = HashMap::new();
     for (path, entry) in &version.names {
         let Some(there) = found.get(path) else { return Err(format!("{path} is missing")) };
@@ -134,6 +140,9 @@ fn matches_names(version: &NameVersion, found: &BTreeMap<String, Found>) -> Resu
                 "{path}: {:?} {:o}, expected {:?} {:o}",
                 there.attrs.kind, there.attrs.mode, entry.kind, entry.mode
             ));
+        }
+        if ledger.ids.get(&there.attrs.inode).is_some_and(|file| *file != entry.file) {
+            return Err(format!("{path} leads to another inode"));
         }
         let inode = *inodes.entry(entry.file).or_insert(there.attrs.inode);
         if inode != there.attrs.inode {
@@ -189,6 +198,14 @@ fn files(
 
 fn wrong_bytes(path: &str, history: &super::ledger::FileHistory, least: usize, there: &Found) -> String {
     let last = history.versions.len() - 1;
+    super::tell(|| {
+        let each = history.versions.iter().enumerate().map(|(index, version)| {
+            let differs = version.bytes.iter().zip(&there.bytes).filter(|(one, other)| one != other).count();
+            let first = version.bytes.iter().zip(&there.bytes).position(|(one, other)| one != other);
+            format!("version {index}: {} bytes, {differs} differ from {first:?} on", version.bytes.len())
+        });
+        each.collect::<Vec<_>>().join("\n")
+    });
     let older = history.versions.iter().rposition(|version| version.bytes == there.bytes);
     let older =
         older.map_or("bytes that it never had".to_owned(), |index| format!("the bytes of version {index}"));

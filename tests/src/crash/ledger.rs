@@ -1,7 +1,8 @@
 //! What was asked and answered: every version of the namespace and of each file.
 
-use dfs_model::{InodeKind, Timestamp};
-use std::collections::BTreeMap;
+use super::asked::Asked;
+use dfs_model::{InodeId, InodeKind, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The ledger's own number of an inode.
@@ -26,6 +27,8 @@ pub struct NameVersion {
     pub floors: BTreeMap<FileNumber, usize>,
     /// When it was answered; `None`: never.
     pub answered: Option<Duration>,
+    /// What led here, where it can be repeated.
+    pub op: Option<Asked>,
 }
 
 /// A file's bytes and mtime.
@@ -52,14 +55,31 @@ pub struct Ledger {
     pub files: Vec<FileHistory>,
     /// The least name version that a power cut must leave.
     pub stable: usize,
+    /// Which file an inode is, as far as it was told since the last opening.
+    pub ids: BTreeMap<InodeId, FileNumber>,
+    /// Every inode that was ever told of.
+    pub seen: BTreeSet<InodeId>,
+    /// Transaction ids given out.
+    pub xids: u32,
 }
 
 impl Ledger {
     /// An empty share.
     pub fn new() -> Ledger {
-        let first =
-            NameVersion { names: Namespace::new(), floors: BTreeMap::new(), answered: Some(Duration::ZERO) };
-        Ledger { names: vec![first], files: Vec::new(), stable: 0 }
+        let first = NameVersion {
+            names: Namespace::new(),
+            floors: BTreeMap::new(),
+            answered: Some(Duration::ZERO),
+            op: None,
+        };
+        Ledger {
+            names: vec![first],
+            files: Vec::new(),
+            stable: 0,
+            ids: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            xids: 0,
+        }
     }
 
     /// The namespace now.
@@ -88,7 +108,23 @@ impl Ledger {
     ) {
         let mut all = self.names.last().unwrap().floors.clone();
         all.extend(floors);
-        self.names.push(NameVersion { names, floors: all, answered });
+        super::tell(|| {
+            let each = names.iter().map(|(path, entry)| format!("{path}={}", entry.file)).collect::<Vec<_>>();
+            format!("names {}: {} answered {answered:?}", self.names.len(), each.join(" "))
+        });
+        self.names.push(NameVersion { names, floors: all, answered, op: None });
+    }
+
+    /// Notes which inode a file is.
+    pub fn know(&mut self, inode: InodeId, file: FileNumber) {
+        self.ids.insert(inode, file);
+        self.seen.insert(inode);
+    }
+
+    /// The next transaction id.
+    pub fn xid(&mut self) -> u32 {
+        self.xids += 1;
+        self.xids
     }
 
     /// Notes a change of a file.
@@ -99,11 +135,20 @@ impl Ledger {
         mtime: Option<Timestamp>,
         answered: Option<Duration>,
     ) {
+        super::tell(|| {
+            let sum = xxhash_rust::xxh3::xxh3_64(&bytes) as u32;
+            let version = self.files[file].versions.len();
+            format!(
+                "file {file} version {version}: {} bytes {sum:08x}, mtime {mtime:?}, answered {answered:?}",
+                bytes.len()
+            )
+        });
         self.files[file].versions.push(DataVersion { bytes, mtime, answered });
     }
 
     /// A stable reply covers everything of the file so far.
     pub fn stabilize(&mut self, file: FileNumber) {
+        super::tell(|| format!("file {file} is stable"));
         self.files[file].stable = self.files[file].versions.len() - 1;
     }
 
@@ -118,9 +163,11 @@ impl Ledger {
             names: self.names[names].names.clone(),
             floors: BTreeMap::new(),
             answered: Some(Duration::ZERO),
+            op: None,
         };
         self.names = vec![version];
         self.stable = 0;
+        self.ids.clear();
         for (number, history) in self.files.iter_mut().enumerate() {
             let kept = data
                 .get(&number)

@@ -1,9 +1,11 @@
 //! A history of several lives: random steps, a cut at a random step of the disk, recovery (which may be cut too), a check.
 
-use super::check::{End, allowed, dump};
+use super::asked::{first_lost, repeat_last};
+use super::check::{End, Found, allowed, dump};
+use super::drain;
 use super::ledger::Ledger;
-use super::steps::{Outcome, Player};
-use crate::sim::{World, WorldOptions, run_paused};
+use super::steps::{Favourite, Outcome, Player};
+use crate::sim::{Tuning, World, WorldOptions, run_paused};
 use dfs_engine::DurabilityClass;
 use dfs_log::Mutations;
 use dfs_stack::FlushScope;
@@ -12,117 +14,192 @@ use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Lives of one history.
-const LIVES: usize = 3;
-/// Most steps of a life.
-const STEPS: usize = 60;
 /// Most recoveries cut in a row.
 const CUT_RECOVERIES: usize = 3;
 /// Simulated time after which a life that neither ends nor is cut hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// Plays the history of a seed. *Errors:* what went wrong, in words.
-pub fn history(seed: u64, class: DurabilityClass, mutations: &Mutations) -> Result<(), String> {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let mut options = WorldOptions::random(&mut rng, class, mutations.clone());
-    let mut ledger = Ledger::new();
-    run_paused(World::create(&mut options)).map_err(|why| format!("making the share: {why}"))?;
-    for life in 0..LIVES {
-        options.cut_after = Some(rng.random_range(1..4000));
-        let lived = run_paused(live(&mut options, &mut ledger, &mut rng, class))
-            .map_err(|why| format!("life {life}: {why}"))?;
-        if lived {
-            continue;
-        }
-        let end = if rng.random_bool(0.6) { End::PowerCut } else { End::ProcessDeath };
-        recover(&mut options, &mut ledger, &mut rng, class, end)
-            .map_err(|why| format!("life {life}: {why}"))?;
-    }
-    options.cut_after = None;
-    run_paused(last_life(&mut options, &mut ledger)).map_err(|why| format!("last life: {why}"))
+/// What a history is made of.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub class: DurabilityClass,
+    /// Lives before the last, which is never cut.
+    pub lives: usize,
+    /// Steps of a life, at most.
+    pub steps: usize,
+    /// A life ends at a step of the disk below this, or between two of its own steps.
+    pub cut_below: u64,
+    /// One life in so many has a disk that fails a sync; 0 for none.
+    pub failing_disk: u32,
+    /// One life in so many has a disk that is full for a while; 0 for none.
+    pub full_disk: u32,
+    /// A step that it is rich in.
+    pub favourite: Option<Favourite>,
+    /// `None`: a random one.
+    pub tuning: Option<Tuning>,
 }
 
-/// One life; `true` when it ended in order.
+impl Plan {
+    /// Everything, often.
+    pub fn of(class: DurabilityClass) -> Plan {
+        Plan {
+            class,
+            lives: 4,
+            steps: 60,
+            cut_below: 4000,
+            failing_disk: 6,
+            full_disk: 6,
+            favourite: None,
+            tuning: None,
+        }
+    }
+}
+
+/// Plays the history of a seed and answers with a number that stands for all that the disk saw. *Errors:* what went wrong,
+/// in words.
+pub fn history(seed: u64, plan: &Plan, mutations: &Mutations) -> Result<u64, String> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let tuning = plan.tuning.clone().unwrap_or_else(|| Tuning::random(&mut rng));
+    let mut options = WorldOptions::tuned(&mut rng, plan.class, mutations.clone(), tuning);
+    let mut ledger = Ledger::new();
+    run_paused(World::create(&mut options)).map_err(|why| format!("making the share: {why}"))?;
+    for life in 0..plan.lives {
+        let told = |why: String| format!("life {life}: {why}");
+        options.cut_after = Some(rng.random_range(1..plan.cut_below));
+        let failed = run_paused(live(&mut options, &mut ledger, &mut rng, plan)).map_err(told)?;
+        let power = rng.random_bool(0.6);
+        recover(&mut options, &mut ledger, &mut rng, plan.class, Death { power, failed }).map_err(told)?;
+    }
+    options.cut_after = None;
+    run_paused(last_life(&mut options, &mut ledger)).map_err(|why| format!("last life: {why}"))?;
+    Ok(options.disk_steps())
+}
+
+/// How a life ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Death {
+    pub power: bool,
+    /// The disk had failed before: what was not synced may be lost with the process alone.
+    pub failed: bool,
+}
+
+impl Death {
+    fn end(self) -> End {
+        if self.power || self.failed { End::PowerCut } else { End::ProcessDeath }
+    }
+}
+
+/// One life, to its end; `true` when its disk failed before.
 async fn live(
     options: &mut WorldOptions,
     ledger: &mut Ledger,
     rng: &mut StdRng,
-    class: DurabilityClass,
+    plan: &Plan,
 ) -> Result<bool, String> {
-    let world = match World::open(options).await {
+    let world = match hangs("opening", options.open()).await? {
         Ok(world) => world,
         Err(_) if options.is_cut() => return Ok(false),
         Err(why) => return Err(format!("opening: {why}")),
     };
-    let steps = rng.random_range(5..STEPS);
-    let mut player = Player { world: &world, ledger, rng, class };
+    let steps = rng.random_range(5..plan.steps);
+    let mut chance = |one_in: u32| one_in > 0 && rng.random_ratio(1, one_in);
+    let (fails, fills) = (chance(plan.failing_disk), chance(plan.full_disk));
+    let (fails_at, full_at) = (rng.random_range(0..steps), rng.random_range(0..steps));
+    let mut player = Player { world: &world, ledger, rng, class: plan.class, favourite: plan.favourite };
     for step in 0..steps {
-        let played = tokio::time::timeout(HANGS_AFTER, player.play()).await;
-        match played {
-            Ok(Ok(Outcome::Answered)) => {}
-            Ok(Ok(Outcome::Cut)) => {
-                options.rest(&world);
-                return Ok(false);
+        super::tell(|| format!("-- step {step} at {:?}, disk step {}", world.elapsed(), world.disk_steps()));
+        if fails && step == fails_at {
+            super::tell(|| "the next sync fails".to_owned());
+            world.fail_next_sync();
+        }
+        if fills && (step == full_at || step == full_at + 10) {
+            let free = player.rng.random_range(0..300_000);
+            super::tell(|| format!("the disk is full, or free again; {free}"));
+            world.leave_free((step == full_at).then_some(free));
+        }
+        let played = hangs("step", player.play())
+            .await
+            .map_err(|why| format!("{why} {step}, disk cut: {}", world.is_cut()))?;
+        match played.map_err(|why| format!("step {step}: {why}"))? {
+            Outcome::Answered => {}
+            Outcome::Cut if world.is_cut() => break,
+            Outcome::Cut => {
+                player.after_failed_sync().await.map_err(|why| format!("step {step}, disk failed: {why}"))?;
+                break;
             }
-            Ok(Err(why)) => return Err(format!("step {step}: {why}")),
-            Err(_) => return Err(format!("step {step} hangs, disk cut: {}", world.is_cut())),
         }
     }
-    // The machine dies between two steps.
+    // The machine dies under a step, or between two.
     options.rest(&world);
-    Ok(false)
+    Ok(world.failed_at().is_some())
+}
+
+async fn hangs<T>(what: &str, work: impl Future<Output = T>) -> Result<T, String> {
+    tokio::time::timeout(HANGS_AFTER, work).await.map_err(|_| format!("hangs: {what}"))
 }
 
 /// Crashes the disk, opens again (cut some times on the way), and checks what is there.
-fn recover(
+pub fn recover(
     options: &mut WorldOptions,
     ledger: &mut Ledger,
     rng: &mut StdRng,
     class: DurabilityClass,
-    end: End,
+    death: Death,
 ) -> Result<(), String> {
-    let mut worst = end;
-    options.crash(end == End::PowerCut, rng);
+    let mut worst = death.end();
+    super::tell(|| format!("== {death:?}, at step {} of the disk", options.disk_steps()));
+    options.crash(death.power);
     for _ in 0..rng.random_range(0..CUT_RECOVERIES) {
         options.cut_after = Some(rng.random_range(1..200));
-        let opened = run_paused(async { World::open(options).await.map(|world| options.rest_of(&world)) });
+        let opened = run_paused(async {
+            hangs("recovery", options.open()).await.flatten().map(|world| world.elapsed())
+        });
         match opened {
-            Ok(rest) => options.elapsed = rest,
+            Ok(elapsed) => options.elapsed = elapsed,
             Err(_) if options.is_cut() => {}
             Err(why) => return Err(format!("recovery: {why}")),
         }
         let power = rng.random_bool(0.5);
         worst = if power { End::PowerCut } else { worst };
-        options.crash(power, rng);
+        super::tell(|| format!("== again, power cut: {power}"));
+        options.crash(power);
     }
     options.cut_after = None;
+    let resends = rng.random_bool(0.5);
     run_paused(async {
-        let world = World::open(options).await.map_err(|why| format!("recovery: {why}"))?;
+        let world =
+            hangs("recovery", options.open()).await.flatten().map_err(|why| format!("recovery: {why}"))?;
         let found = dump(&world).await?;
         let (names, data) = allowed(ledger, &found, class, worst, options.cut_at)?;
+        let lost = first_lost(ledger, names, world.elapsed()).filter(|_| resends);
+        repeat_last(&world, ledger, names, &found).await?;
         ledger.settle(names, &data);
-        note_mtimes(ledger, &found);
+        note_found(ledger, &found);
+        if let Some(lost) = lost {
+            lost.send(&world, ledger).await?;
+        }
         options.rest(&world);
         Ok(())
     })
 }
 
 /// What was under way at the cut is now known.
-fn note_mtimes(ledger: &mut Ledger, found: &BTreeMap<String, super::check::Found>) {
+fn note_found(ledger: &mut Ledger, found: &BTreeMap<String, Found>) {
     let names = ledger.now().clone();
     for (path, entry) in names {
         let version = ledger.files[entry.file].versions.last_mut().unwrap();
         version.mtime = Some(found[&path].attrs.mtime);
         version.answered = Some(Duration::ZERO);
+        ledger.know(found[&path].attrs.inode, entry.file);
     }
 }
 
-/// The object store is well again: everything drains, and reads back from it alone.
+/// The object store is well again: everything drains, nothing is left over, and all reads back from the object store alone.
 async fn last_life(options: &mut WorldOptions, ledger: &mut Ledger) -> Result<(), String> {
-    let world = World::open(options).await.map_err(|why| format!("opening: {why}"))?;
+    let world = hangs("opening", options.open()).await.flatten().map_err(|why| format!("opening: {why}"))?;
     world.calm();
-    let flushed = tokio::time::timeout(HANGS_AFTER, world.engine().stack().flush(FlushScope::All)).await;
-    flushed.map_err(|_| "the flush hangs".to_owned())?.map_err(|why| format!("flush: {why}"))?;
+    let flushed = hangs("flush", world.engine().stack().flush(FlushScope::All)).await?;
+    flushed.map_err(|why| format!("flush: {why}"))?;
     let stats = world.engine().journal().stats();
     if stats.dirty_bytes > 0 || stats.dirty_inodes > 0 {
         return Err(format!(
@@ -132,5 +209,6 @@ async fn last_life(options: &mut WorldOptions, ledger: &mut Ledger) -> Result<()
     }
     world.forget_cache();
     let found = dump(&world).await?;
-    allowed(ledger, &found, DurabilityClass::Local, End::ProcessDeath, world.elapsed()).map(|_| ())
+    allowed(ledger, &found, DurabilityClass::Local, End::ProcessDeath, world.elapsed())?;
+    drain::nothing_left_over(&world, ledger, &found, &options.tuning).await
 }

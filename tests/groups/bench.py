@@ -135,7 +135,7 @@ def get_rate(bench, bucket, size):
 
 
 def cold_row(group):
-    with s3.store() as store, gateway.running("cold", {"flush": {"after": "1s"}, "memory": {"budget": BUDGET}}) as server:
+    with s3.store() as store, gateway.running("cold", {"flush": {"after": "1s"}, "memory": {"budget": 1 << 30}}) as server:
         bucket = store.bucket("cold")
         with s3.proxy(store.port) as proxy:
             bench = Bench(group, server)

@@ -108,7 +108,10 @@ class Store:
         (self.folder / "s3.json").write_text(json.dumps(config))
         if self.port is None:
             self.port = common.free_port()
-            self.others = [common.free_port() for _ in range(10)]
+            ports = {self.port}
+            while len(ports) < 11:
+                ports.add(common.free_port())
+            self.others = sorted(ports - {self.port})
         o = self.others
         command = [
             self.weed, "-logtostderr", "-v=0", "server", f"-dir={self.folder}/data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",

@@ -80,7 +80,7 @@ pub fn run(args: CopyArgs) -> io::Result<bool> {
 }
 
 async fn round_trip(args: CopyArgs) -> io::Result<bool> {
-    let mut client = Client::connect(&args.server, 1).await?;
+    let mut client = Client::connect(&args.server, first_xid(1)).await?;
     client.patience = Duration::from_secs(args.patience_seconds);
     let root = match &args.mount_server {
         Some(other) => Client::connect(other, 1).await?.mount(&args.export).await?,
@@ -123,6 +123,13 @@ async fn round_trip(args: CopyArgs) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Where a connection's transaction ids start: a range of its own, and another place in it in each run, or a server that
+/// remembers its replies would take the calls of a second run for repeats of the first's.
+fn first_xid(connection: u32) -> u32 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    connection << 24 | now.map_or(0, |time| time.as_micros() as u32 & 0x7f_ffff)
+}
+
 fn tell(what: &str, done: &Done, began: Instant) {
     let (files, bytes) = (done.files.load(Ordering::Relaxed), done.bytes.load(Ordering::Relaxed));
     let (later, lost) = (done.later.load(Ordering::Relaxed), done.lost.load(Ordering::Relaxed));
@@ -142,7 +149,7 @@ async fn pass(args: &CopyArgs, items: &Arc<Vec<Item>>, send: bool) -> io::Result
         let (items, done, next, server) = (items.clone(), done.clone(), next.clone(), args.server.clone());
         let patience = Duration::from_secs(args.patience_seconds);
         workers.spawn(async move {
-            let mut client = Client::connect(&server, (worker as u32 + 2) << 24).await?;
+            let mut client = Client::connect(&server, first_xid(worker as u32 + 2)).await?;
             client.patience = patience;
             loop {
                 let at = {
@@ -183,7 +190,7 @@ async fn put(client: &mut Client, item: &Item) -> io::Result<u64> {
         }
     };
     let data = std::fs::read(&item.path)?;
-    let file = client.create(&item.folder, &item.name, mode).await?;
+    let file = client.create_empty(&item.folder, &item.name, mode).await?;
     // a server that restarted between a WRITE and the COMMIT tells it by another verifier: then all is sent again
     loop {
         let mut verifiers = std::collections::HashSet::new();

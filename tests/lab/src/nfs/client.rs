@@ -174,6 +174,21 @@ impl Client {
         }
     }
 
+    /// Makes an empty file, or empties the one there.
+    pub async fn create_empty(&mut self, folder: &[u8], name: &[u8], mode: u32) -> io::Result<Handle> {
+        let results = self
+            .call(nfs(8), |writer| {
+                calls::at(writer, folder, name);
+                writer.u32(0);
+                calls::set_attributes(writer, Some(mode), Some(0));
+            })
+            .await?;
+        match calls::made_reply(&mut Reader(&results))? {
+            Some(handle) => Ok(handle),
+            None => self.lookup(folder, name).await,
+        }
+    }
+
     /// Makes a folder, or takes the one there.
     pub async fn make_folder(&mut self, folder: &[u8], name: &[u8], mode: u32) -> io::Result<Handle> {
         let results = self.call(nfs(9), |writer| calls::make_folder(writer, folder, name, mode)).await?;

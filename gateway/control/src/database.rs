@@ -90,21 +90,25 @@ impl ControlDatabase {
         Ok(this)
     }
 
+    /// Looks at the format, and writes only into a file that is new: what ran before starts on a full disk.
     fn check_format(&self) -> Result<(), DatabaseError> {
+        let found = match self.db.begin_read().map_err(broken)?.open_table(META) {
+            Ok(meta) => meta.get("format").map_err(broken)?.map(|value| value.value()),
+            Err(redb::TableError::TableDoesNotExist(_)) => None,
+            Err(error) => return Err(broken(error)),
+        };
+        match found {
+            Some(found) if found > FORMAT => Err(DatabaseError::Newer { found, known: FORMAT }),
+            Some(_) => Ok(()),
+            None => self.make_tables(),
+        }
+    }
+
+    fn make_tables(&self) -> Result<(), DatabaseError> {
         let txn = self.db.begin_write().map_err(broken)?;
-        {
-            let mut meta = txn.open_table(META).map_err(broken)?;
-            let found = meta.get("format").map_err(broken)?.map(|value| value.value());
-            match found {
-                Some(found) if found > FORMAT => return Err(DatabaseError::Newer { found, known: FORMAT }),
-                Some(_) => {}
-                None => {
-                    meta.insert("format", FORMAT).map_err(broken)?;
-                }
-            }
-            for table in [USERS, METADATA, COLD, SHARES] {
-                txn.open_table(table).map_err(broken)?;
-            }
+        txn.open_table(META).map_err(broken)?.insert("format", FORMAT).map_err(broken)?;
+        for table in [USERS, METADATA, COLD, SHARES] {
+            txn.open_table(table).map_err(broken)?;
         }
         txn.commit().map_err(broken)
     }

@@ -1,11 +1,14 @@
 //! What a running gateway leaves in its data folder for `dfs start`, `dfs status` and `dfs stop`.
 //!
 //! `lock` is held by the process that runs; `pid` says who that is; `ready` says, once it serves, who and where. Only the
-//! lock is believed: the other two may be left over from a process that was killed.
+//! lock is believed: the other two may be left over from a process that was killed. All are written in place and stay where
+//! they are when the gateway ends, so that a gateway that ran once starts again on a disk that has become full.
 
-use crate::commands::Failure;
+use crate::commands::{Failure, cannot};
 use crate::listeners::Addresses;
 use rustix::fs::{FlockOperation, flock};
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -15,6 +18,10 @@ pub(crate) const LOCK_FILE: &str = "lock";
 const PID_FILE: &str = "pid";
 /// Its process id and addresses, once it serves.
 const READY_FILE: &str = "ready";
+/// Last line of what is whole.
+const END: &str = "end";
+/// Length of both, spaces included: more than any content, less than any block of a disk.
+const FILE_BYTES: usize = 256;
 
 /// A gateway that serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +53,7 @@ pub(crate) fn ready(data_dir: &Path) -> Option<Ready> {
 }
 
 fn parse(text: &str) -> Option<Ready> {
+    text.lines().any(|line| line == END).then_some(())?;
     let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     Some(Ready {
         pid: value("pid")?.parse().ok()?,
@@ -58,9 +66,12 @@ fn parse(text: &str) -> Option<Ready> {
     })
 }
 
+/// Overwrites a file without asking the disk for room where it was written before.
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text)
-        .map_err(|error| Failure::new(5, format!("cannot write {}: {error}", path.display())))
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    let padded = format!("{text:FILE_BYTES$}");
+    let written = opened.and_then(|mut file| file.write_all(padded.as_bytes()));
+    written.map_err(|error| cannot("write", path, &error))
 }
 
 /// Says that this process runs and does not serve yet. To be called with the lock held.
@@ -72,20 +83,16 @@ pub(crate) fn announce_start(data_dir: &Path) -> Result<(), Failure> {
 /// Says that this process serves. *Guarantees:* a reader sees all of it or nothing.
 pub(crate) fn announce_ready(data_dir: &Path, at: &Addresses) -> Result<(), Failure> {
     let metrics = at.metrics.map_or_else(|| "off".to_owned(), |address| address.to_string());
-    let text =
-        format!("pid {}\nnfs {}\ncontrol {}\nmetrics {metrics}\n", std::process::id(), at.nfs, at.control);
-    let new = data_dir.join("ready.new");
-    write(&new, &text)?;
-    let path = data_dir.join(READY_FILE);
-    std::fs::rename(&new, &path)
-        .map_err(|error| Failure::new(5, format!("cannot write {}: {error}", path.display())))
+    let (pid, nfs, control) = (std::process::id(), at.nfs, at.control);
+    let text = format!("pid {pid}\nnfs {nfs}\ncontrol {control}\nmetrics {metrics}\n{END}\n");
+    write(&data_dir.join(READY_FILE), &text)
 }
 
 /// Takes back both, at an orderly end; the lock goes with the process.
 pub(crate) fn withdraw(data_dir: &Path) {
     for name in [READY_FILE, PID_FILE] {
-        // A file that stays behind is not believed without the lock.
-        let _ = std::fs::remove_file(data_dir.join(name));
+        // What stays behind is not believed without the lock.
+        let _ = write(&data_dir.join(name), "");
     }
 }
 
@@ -96,12 +103,33 @@ mod tests {
 
     #[test]
     fn ready_file_half_written_is_not_believed() {
-        let text = "pid 7\nnfs 127.0.0.1:1\ncontrol 127.0.0.1:2\nmetrics off\n";
+        let text = "pid 7\nnfs 127.0.0.1:1\ncontrol 127.0.0.1:2\nmetrics off\nend\n   ";
         assert_eq!(parse(text).unwrap().metrics, None);
         assert_eq!(parse(text).unwrap().control.port(), 2);
         assert_eq!(parse(""), None);
         for end in 0..text.len() - 4 {
             assert_eq!(parse(&text[..end]), None, "{end}");
+        }
+    }
+
+    #[test]
+    fn files_written_again_keep_their_length_and_only_the_last_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = Addresses {
+            nfs: "[::1]:12049".parse().unwrap(),
+            control: "[::1]:8080".parse().unwrap(),
+            metrics: None,
+        };
+        let len = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().len() as usize;
+        for _ in 0..2 {
+            announce_start(folder.path()).unwrap();
+            let text = std::fs::read_to_string(folder.path().join(READY_FILE)).unwrap();
+            assert_eq!(parse(&text), None);
+            announce_ready(folder.path(), &at).unwrap();
+            let text = std::fs::read_to_string(folder.path().join(READY_FILE)).unwrap();
+            assert_eq!(parse(&text).unwrap().nfs, at.nfs);
+            withdraw(folder.path());
+            assert_eq!((len(READY_FILE), len(PID_FILE)), (FILE_BYTES, FILE_BYTES));
         }
     }
 }

@@ -1,11 +1,11 @@
 //! `dfs start --foreground`: opens everything, listens, waits for a signal, ends in the reverse order.
 
-use crate::commands::{Failure, VERSION};
+use crate::commands::{Failure, VERSION, cannot};
 use crate::config::Config;
 use crate::listeners::{Listeners, Serving};
 use crate::ready;
 use crate::runtime::{Folder, OpenFailure, Runtime};
-use dfs_control::{ControlDatabase, ControlPlane, PlaneOptions};
+use dfs_control::{ControlDatabase, ControlPlane, DatabaseError, PlaneOptions};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::path::Path;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(crate) fn run(config: Config, data_dir: &Path, pid_file: Option<&Path>) -> R
     ready::announce_start(data_dir)?;
     if let Some(path) = pid_file {
         std::fs::write(path, std::process::id().to_string())
-            .map_err(|error| Failure::new(5, format!("cannot write {}: {error}", path.display())))?;
+            .map_err(|error| cannot("write", path, &error))?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(1, format!("cannot start threads: {error}")))?;
@@ -56,8 +56,7 @@ async fn serve(config: Config, data_dir: &Path, folder: &Folder) -> Result<(), F
     let prometheus = start_metrics()?;
     let listeners = Listeners::bind(&config).await?;
     let addresses = listeners.addresses().map_err(|error| Failure::new(1, error.to_string()))?;
-    let database = ControlDatabase::open(&data_dir.join(CONTROL_FILE))
-        .map_err(|error| Failure::new(6, error.to_string()))?;
+    let database = ControlDatabase::open(&data_dir.join(CONTROL_FILE)).map_err(broken)?;
     let database = Arc::new(database);
     let key = token_key(data_dir)?;
     let within = config.shutdown_timeout.map_or(SHUTDOWN_WITHIN, |limit| limit.0);
@@ -93,9 +92,12 @@ fn start_metrics() -> Result<PrometheusHandle, Failure> {
     recorder.map_err(|error| Failure::new(1, format!("metrics: {error}")))
 }
 
+fn broken(error: DatabaseError) -> Failure {
+    Failure::new(6, error.to_string())
+}
+
 /// Opens stores and shares that the control plane knows.
 async fn open_configured(gateway: &Arc<Runtime>, database: &ControlDatabase) -> Result<(), Failure> {
-    let broken = |error: dfs_control::DatabaseError| Failure::new(6, error.to_string());
     for config in database.metadata_stores().map_err(broken)? {
         let store = gateway.open_metadata(&config).await?;
         gateway.state.write().metadata.insert(config.name.clone(), store);

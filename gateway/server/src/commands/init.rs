@@ -1,6 +1,6 @@
 //! `dfs init`: configuration, data folder, keys, administrator.
 
-use super::Failure;
+use super::{Failure, cannot};
 use crate::runtime::Folder;
 use crate::system::OsEntropy;
 use clap::Args;
@@ -25,10 +25,6 @@ pub(super) struct Init {
     /// Overwrite an existing configuration file (never the data folder).
     #[arg(long)]
     force: bool,
-}
-
-fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(5, format!("cannot {what} {}: {error}", path.display()))
 }
 
 impl Init {
@@ -105,15 +101,19 @@ fn make_folder(path: &Path) -> Result<(), Failure> {
         .map_err(|error| cannot("protect the data folder", path, &error))
 }
 
+/// Writes the key aside first: a disk that is full leaves no key that is cut short.
 fn make_key(path: &Path) -> Result<(), Failure> {
     if path.exists() {
         return Ok(());
     }
     let mut key = [0; crate::serve::TOKEN_KEY_BYTES];
     OsEntropy.fill(&mut key);
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let aside = path.with_extension("new");
+    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside);
     let written = file.and_then(|mut file| file.write_all(&key).and_then(|()| file.sync_all()));
-    written.map_err(|error| cannot("write the key", path, &error))
+    written
+        .and_then(|()| std::fs::rename(&aside, path))
+        .map_err(|error| cannot("write the key", path, &error))
 }
 
 fn write_config(path: &Path, data_dir: &Path) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ mod status;
 mod stop;
 
 use clap::{Parser, Subcommand};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -55,6 +56,27 @@ impl Failure {
     }
 }
 
+/// What could not be done to a path of the data folder or beside it, with exit code 5.
+pub(crate) fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
+    Failure::new(5, format!("cannot {what} {}: {error}", path.display()))
+}
+
+/// How the system says that the disk, or the user's part of it, is full: the libraries in between keep only its words.
+const FULL: [&str; 2] = ["(os error 28)", "(os error 122)"];
+/// What to do about it.
+const FREE_SPACE: &str = ": the disk is full: free some space on it, then try again";
+
+impl Failure {
+    /// A full disk is not damage: another exit code, and what to do about it. Told once, whoever tells it on.
+    fn with_advice(mut self) -> Failure {
+        if FULL.iter().any(|words| self.message.contains(words)) && !self.message.ends_with(FREE_SPACE) {
+            self.message.push_str(FREE_SPACE);
+            self.code = 5;
+        }
+        self
+    }
+}
+
 /// Runs the command line. Never panics on what the user or the disk says.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -71,7 +93,7 @@ pub fn run() -> ExitCode {
             Ok(())
         }
     };
-    match done {
+    match done.map_err(Failure::with_advice) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("dfs: {}", failure.message);

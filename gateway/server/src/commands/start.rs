@@ -6,6 +6,7 @@ use clap::Args;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long a start in the background may take before the command says so and leaves it alone.
@@ -49,10 +50,9 @@ impl Start {
         let log = self.log_file.clone().unwrap_or_else(|| data_dir.join("dfs.log"));
         let exe = std::env::current_exe()
             .map_err(|error| Failure::new(1, format!("cannot find this program: {error}")))?;
-        let errors = data_dir.join(format!("start-error.{}", std::process::id()));
-        let stderr = std::fs::File::create(&errors).map_err(|error| {
-            Failure::new(5, format!("cannot write to the data folder {}: {error}", data_dir.display()))
-        })?;
+        // What the gateway says before it logs comes through a pipe: a full disk must not swallow it.
+        let failed = |error: std::io::Error| Failure::new(1, format!("cannot start: {error}"));
+        let (said, stderr) = std::io::pipe().map_err(failed)?;
         let mut command = Command::new(exe);
         command.arg("--config").arg(config_path).args(["start", "--foreground", "--log-file"]).arg(&log);
         if let Some(pid_file) = &self.pid_file {
@@ -60,21 +60,26 @@ impl Start {
         }
         // A process group of its own: a signal to the terminal's group does not reach the gateway.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).process_group(0);
-        let mut child = command.spawn().map_err(|error| Failure::new(1, format!("cannot start: {error}")))?;
-        let done = wait_until_ready(&mut child, data_dir, &errors, &log);
-        // Whatever the gateway still says there (a panic) is kept; the log is the place for everything else.
-        let _ = std::fs::rename(&errors, data_dir.join("start-error"));
-        done
+        let mut child = command.spawn().map_err(failed)?;
+        // With the command goes this process's own end for writing, so that reading comes to an end.
+        drop(command);
+        let said = std::thread::spawn(move || std::io::read_to_string(said).unwrap_or_default());
+        wait_until_ready(&mut child, data_dir, said, &log)
     }
 }
 
 /// Waits until the started gateway serves or has ended. *Errors:* its own words and exit code.
-fn wait_until_ready(child: &mut Child, data_dir: &Path, errors: &Path, log: &Path) -> Result<(), Failure> {
+fn wait_until_ready(
+    child: &mut Child,
+    data_dir: &Path,
+    said: JoinHandle<String>,
+    log: &Path,
+) -> Result<(), Failure> {
     let step = Duration::from_millis(20);
     let mut waited = Duration::ZERO;
     while waited < START_WAIT {
         if let Ok(Some(status)) = child.try_wait() {
-            let said = std::fs::read_to_string(errors).unwrap_or_default();
+            let said = said.join().unwrap_or_default();
             let said = said.trim().trim_start_matches("dfs: ");
             let why = if said.is_empty() {
                 format!("it ended with {status}; see {}", log.display())

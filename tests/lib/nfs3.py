@@ -133,11 +133,14 @@ class Client:
         return results.u64()
 
     def write(self, handle, offset, data, stable=FILE_SYNC):
+        """Writes at an offset and returns the write verifier."""
         arguments = opaque(handle) + struct.pack(">QII", offset, len(data), stable) + opaque(data)
         results = self.nfs(7, arguments, "write")
         results.wcc()
         if results.u32() != len(data):
             raise Failed("a short write")
+        results.u32()
+        return results.take(8)
 
     def read(self, handle, offset, count):
         results = self.nfs(6, opaque(handle) + struct.pack(">QI", offset, count), "read")
@@ -147,7 +150,10 @@ class Client:
         return results.opaque()
 
     def commit(self, handle):
-        self.nfs(21, opaque(handle) + struct.pack(">QI", 0, 0), "commit")
+        """Commits the whole file and returns the write verifier."""
+        results = self.nfs(21, opaque(handle) + struct.pack(">QI", 0, 0), "commit")
+        results.wcc()
+        return results.take(8)
 
     def read_all(self, handle):
         size, data = self.size(handle), bytearray()

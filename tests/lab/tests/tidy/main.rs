@@ -6,6 +6,7 @@
 
 mod arrows;
 mod licences;
+mod readme;
 mod sources;
 mod surface;
 

@@ -1,7 +1,6 @@
-//! What people and machines see from outside: the top folder, the metrics, the README, the samples.
+//! What people and machines see from outside: the top folder, the metrics, links between pages.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::PermissionsExt;
 
 use crate::{files, none, read, root, rust_files};
 
@@ -96,49 +95,6 @@ fn metrics_used_are_declared() {
         }
     }
     none("every metric in its crate's table", &wrong);
-}
-
-/// The commands in a Markdown text's shell blocks, `$ ` in front or not.
-fn commands(text: &str) -> Vec<String> {
-    let (mut inside, mut found) = (false, Vec::new());
-    for line in text.lines() {
-        if let Some(language) = line.trim_start().strip_prefix("```") {
-            inside = !inside && ["sh", "shell", "bash", "console"].contains(&language.trim());
-        } else if inside {
-            let line = line.trim_start().trim_start_matches("$ ").trim_start_matches("sudo ");
-            if !line.is_empty() && !line.starts_with('#') {
-                found.push(line.to_owned());
-            }
-        }
-    }
-    found
-}
-
-#[test]
-fn readme_commands_are_there_to_run() {
-    let found = commands(&read("README.md"));
-    assert!(!found.is_empty(), "README.md has no shell block");
-    let mut wrong = Vec::new();
-    for command in &found {
-        let program = command
-            .split_whitespace()
-            .find(|word| !word.contains('='))
-            .unwrap_or("")
-            .trim_start_matches("./");
-        if ["deploy", "tests", ".ci"].contains(&program.split('/').next().unwrap_or(""))
-            && program.contains('/')
-        {
-            let mode =
-                std::fs::metadata(root().join(program)).map(|data| data.permissions().mode()).unwrap_or(0);
-            if mode & 0o111 == 0 {
-                wrong.push(command.clone());
-            }
-        }
-    }
-    none("commands of the README", &wrong);
-    for needed in ["deploy/quickstart", "tests/run"] {
-        assert!(found.iter().any(|command| command.contains(needed)), "README.md does not tell of {needed}");
-    }
 }
 
 #[test]

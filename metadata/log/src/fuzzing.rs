@@ -1,6 +1,8 @@
 //! Doors for the fuzzer alone: headers with their checksums put right, so that the fields behind are reached.
 
-use crate::format::{HeaderRead, MAGIC, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::format::{
+    HeaderRead, MAGIC, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
+};
 
 /// Bytes of a segment header's copy, and where the second one is: as in the format note.
 const COPIES: [(usize, usize); 2] = [(0, 72), (2048, 72)];

@@ -8,7 +8,9 @@ use dfs_model::{Cookie, InodeId, Name, PackId, ShareId};
 pub fn row(kind: u8, bytes: &[u8]) {
     match kind % 8 {
         0 => stable(bytes, |bytes| InodeRow::decode(InodeId(7), bytes).ok().map(|row| row.encode().to_vec())),
-        1 => stable(bytes, |bytes| PackLedgerRow::decode(PackId(7), bytes).ok().map(|row| row.encode().to_vec())),
+        1 => stable(bytes, |bytes| {
+            PackLedgerRow::decode(PackId(7), bytes).ok().map(|row| row.encode().to_vec())
+        }),
         2 => stable(bytes, |bytes| Head::decode(bytes).ok().map(|head| head.encode().to_vec())),
         3 => stable(bytes, |bytes| {
             let decoded = share::decode_record(ShareId(7), bytes).ok();
@@ -22,7 +24,9 @@ pub fn row(kind: u8, bytes: &[u8]) {
             let name = Name::new(b"name".as_slice()).ok()?;
             DentryRow::decode_by_name(InodeId(7), name, bytes).ok().map(|row| row.encode_by_name().to_vec())
         }),
-        6 => stable(bytes, |bytes| identity::decode_acl(bytes).ok().map(|acl| identity::encode_acl(&acl).to_vec())),
+        6 => stable(bytes, |bytes| {
+            identity::decode_acl(bytes).ok().map(|acl| identity::encode_acl(&acl).to_vec())
+        }),
         _ => drop(replay::decode_any(bytes)),
     }
 }

@@ -8,7 +8,12 @@ use super::mutate::{Framing, record};
 use crate::nfs::{mount, nfs};
 
 fn targets() -> Targets {
-    Targets { root: vec![1; 40], handles: vec![vec![1; 40], vec![2; 40]], foreign: vec![vec![3; 40]], export: b"/x".to_vec() }
+    Targets {
+        root: vec![1; 40],
+        handles: vec![vec![1; 40], vec![2; 40]],
+        foreign: vec![vec![3; 40]],
+        export: b"/x".to_vec(),
+    }
 }
 
 fn records(seed: u64) -> (Vec<u8>, Vec<Framing>) {

@@ -9,4 +9,5 @@
 
 mod crash;
 mod model;
+mod settings;
 mod sim;

@@ -35,17 +35,14 @@ pub(crate) fn may_write(state: &CellState, who: &Credentials, rule: AccessRule) 
     access::check(&state.row, who, Rights::WRITE_DATA)
 }
 
-/// May the caller set the times? To the server's clock: whoever may write; to anything else: the owner.
+/// May the caller set the times? To the server's clock: whoever may write; to anything else: the owner, or whom the ACL lets.
 pub(crate) fn may_set_times(state: &CellState, who: &Credentials, explicit: bool) -> Result<(), FsError> {
     match who.ceiling {
         ShareCeiling::None => return Err(FsError::AccessDenied),
         ShareCeiling::ReadOnly => return Err(FsError::ReadOnlyShare),
         ShareCeiling::ReadWrite | ShareCeiling::Admin => {}
     }
-    if access::is_owner(&state.row, who) {
-        return Ok(());
-    }
-    if explicit { Err(FsError::NotPermitted) } else { access::check(&state.row, who, Rights::WRITE_DATA) }
+    access::check_times(&state.row, who, explicit)
 }
 
 /// Only regular files have bytes.

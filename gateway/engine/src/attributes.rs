@@ -8,6 +8,7 @@ use crate::access_checks;
 use crate::cell::{Cell, CellState};
 use crate::engine::{Engine, journal_error, reserve_error};
 use dfs_journal::{Record, RecordMeta, Reserve};
+use dfs_model::inode::mode;
 use dfs_model::{
     AttrPatch, Attrs, FsError, Guard, InodeId, InodeKind, Patch, Rights, Seq, Target, TimePatch, Timestamp,
     Wcc,
@@ -15,7 +16,7 @@ use dfs_model::{
 use dfs_store::{CommitToken, RowChange, SetAttrRequest, StoreError};
 use dfs_vfs::{
     Access, AccessReply, AccessRule, ChangeEvent, ChangeKind, Changed, FILE_SIZE_MAX, Failed, GetAttr,
-    RequestContext, SetAttr, VfsResult,
+    Operation, RequestContext, SetAttr, VfsResult,
 };
 use std::sync::Arc;
 
@@ -41,6 +42,30 @@ fn metadata_half(patch: &AttrPatch, kind: InodeKind) -> AttrPatch {
     half
 }
 
+/// The operations that a patch is.
+fn operations(patch: &AttrPatch) -> [Option<Operation>; 3] {
+    let rest = AttrPatch { size: Patch::Keep, acl: Patch::Keep, ..patch.clone() };
+    [
+        (!patch.size.is_keep()).then_some(Operation::Write),
+        (!patch.acl.is_keep()).then_some(Operation::SetAcl),
+        (!rest.is_empty()).then_some(Operation::SetAttr),
+    ]
+}
+
+/// Set-id bits that a record cleared and the row still has stay cleared: an explicit change of the mode is newer than the
+/// record, so it must say so itself where it would not touch them.
+fn keep_cleared(patch: &mut AttrPatch, shown: u16, stored: u16) {
+    const SET_ID: u16 = mode::SUID | mode::SGID;
+    if shown & SET_ID == stored & SET_ID || (patch.mode.is_keep() && patch.acl.is_keep()) {
+        return;
+    }
+    let new = patch.mode.as_set().copied();
+    let mask = new.map_or(0, |_| patch.mode_mask.unwrap_or(mode::ALL));
+    let kept = SET_ID & !mask;
+    patch.mode = Patch::Set((new.unwrap_or(0) & mask) | (shown & kept));
+    patch.mode_mask = Some(mask | kept);
+}
+
 fn explicit_time(patch: TimePatch) -> bool {
     matches!(patch, TimePatch::Set(_))
 }
@@ -62,7 +87,8 @@ impl Engine {
         if self.settings.read_only {
             granted = Rights(granted.0 & !Rights::MUTATING.0);
         }
-        let granted = Rights(granted.0 & request.rights.0);
+        let blocked = self.settings.blocked.rights(state.row.is_dir());
+        let granted = Rights(granted.0 & request.rights.0 & !blocked.0);
         Ok(AccessReply { granted, decided: request.rights, attrs: state.attrs.clone() })
     }
 
@@ -81,6 +107,7 @@ impl Engine {
         request: &SetAttr,
     ) -> Result<Wcc, FsError> {
         self.check_writable()?;
+        operations(&request.patch).into_iter().flatten().try_for_each(|part| self.check_blocked(part))?;
         let cell = self.cells.get(inode).await?;
         let kind = cell.state.lock().attrs.kind;
         let size = request.patch.size.as_set().copied();
@@ -130,13 +157,17 @@ impl Engine {
 
     /// The metadata half of a change, shown in the cell. One that was made already, by an earlier sending of the same
     /// request, is not made again. Call it under the inode's gate.
-    async fn set_row(
+    pub(crate) async fn set_row(
         &self,
         cx: &RequestContext,
         cell: &Cell,
-        asked: SetAttrRequest,
+        mut asked: SetAttrRequest,
         last_ctime: Timestamp,
     ) -> Result<(CommitToken, Option<RowChange>), FsError> {
+        {
+            let state = cell.state.lock();
+            keep_cleared(&mut asked.patch, state.attrs.mode, state.row.mode);
+        }
         match self.store.set_attr(self.op_context(cx, last_ctime), asked).await {
             Ok(applied) => {
                 cell.state.lock().take_row(&applied.value.post, applied.commit);
@@ -289,7 +320,7 @@ impl CellState {
     }
 }
 
-fn attr_event(inode: InodeId, kind: InodeKind, sized: bool) -> ChangeEvent {
+pub(crate) fn attr_event(inode: InodeId, kind: InodeKind, sized: bool) -> ChangeEvent {
     let change = if sized { ChangeKind::Size } else { ChangeKind::Attributes };
     ChangeEvent { kind: change, inode, is_dir: kind == InodeKind::Directory, dir: None, name: None }
 }

@@ -8,8 +8,8 @@ use dfs_journal::{Record, Reserve};
 use dfs_model::{ByteRange, FsError, InodeId, InodeKind, Seq, Wcc};
 use dfs_stack::StackReadError;
 use dfs_vfs::{
-    ChangeEvent, ChangeKind, Commit, CommitReply, FILE_SIZE_MAX, Failed, Read, ReadReply, RequestContext,
-    Stability, VfsResult, Write, WriteAt, WriteReply,
+    ChangeEvent, ChangeKind, Commit, CommitReply, FILE_SIZE_MAX, Failed, Operation, Read, ReadReply,
+    RequestContext, Stability, VfsResult, Write, WriteAt, WriteReply,
 };
 use std::sync::Arc;
 
@@ -26,7 +26,9 @@ impl Engine {
         let cell = self.cells.get(inode).await?;
         {
             let state = cell.state.lock();
-            let checked = access_checks::must_be_file(&state.attrs)
+            let checked = self
+                .check_blocked(Operation::Read)
+                .and_then(|()| access_checks::must_be_file(&state.attrs))
                 .and_then(|()| access_checks::may_read(&state, &cx.credentials, request.rule));
             if let Err(error) = checked {
                 return Err(refused(error, &state));
@@ -49,10 +51,11 @@ impl Engine {
     ) -> VfsResult<ReadReply> {
         for _ in 0..REPLANS_MAX {
             let (attrs, plan, len) = {
-                let state = cell.state.lock();
+                let mut state = cell.state.lock();
                 if state.gone {
                     return Err(FsError::StaleHandle.into());
                 }
+                self.note_access(cell, &mut state, request.len);
                 let left = state.attrs.size.saturating_sub(request.offset);
                 let len = left.min(u64::from(request.len));
                 (state.attrs.clone(), self.journal.read_plan(cell.inode, request.offset, len), len)
@@ -89,7 +92,7 @@ impl Engine {
         inode: InodeId,
         request: Write,
     ) -> Result<WriteReply, FsError> {
-        self.check_writable()?;
+        self.check_change(Operation::Write)?;
         let cell = self.cells.get(inode).await?;
         let count = request.payload.len() as u64;
         let range = {

@@ -1,5 +1,6 @@
 //! The engine of one share: what it holds, and the helpers that every operation uses.
 
+use crate::atime::AccessedFiles;
 use crate::cell::{Cell, Cells};
 use crate::hub::ChangeHub;
 use crate::merge::merged;
@@ -9,7 +10,7 @@ use dfs_log::Rule;
 use dfs_model::{Attrs, Clock, Epoch, FsError, Inode, InodeId, PreAttrs, Seq, ShareId, Wcc};
 use dfs_stack::Stack;
 use dfs_store::{ChangeCounter, CommitToken, MetadataStore, OpContext, ShareRecord};
-use dfs_vfs::{Failed, FileHandle, HandleKind, RequestContext, WriteVerifier};
+use dfs_vfs::{Failed, FileHandle, HandleKind, Operation, OperationSet, RequestContext, WriteVerifier};
 use std::sync::Arc;
 
 /// What a share's acknowledgements promise (DESIGN §3).
@@ -43,6 +44,10 @@ pub struct EngineSettings {
     pub label: String,
     /// Refuse every change.
     pub read_only: bool,
+    /// Operations that are refused, whoever asks.
+    pub blocked: OperationSet,
+    /// Whether reading moves the access time of files, by the relatime rule ([`crate::atime`]).
+    pub relatime: bool,
     /// Cells (inodes with attributes in memory) kept beyond those in use.
     pub cells: usize,
     /// Whether deny modes and mandatory locks of SMB bind NFS (SEAM §2 footnote 3).
@@ -56,6 +61,8 @@ impl Default for EngineSettings {
             capacity: 1 << 50,
             label: String::new(),
             read_only: false,
+            blocked: OperationSet::default(),
+            relatime: true,
             cells: 100_000,
             smb_state_binds_nfs: true,
         }
@@ -76,6 +83,7 @@ pub struct Engine {
     pub(crate) changes: Arc<ChangeCounter>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) hub: ChangeHub,
+    pub(crate) accessed: AccessedFiles,
     pub(crate) reaper: tokio::sync::mpsc::UnboundedSender<crate::reaper::Job>,
     pub(crate) mutations: dfs_log::Mutations,
 }
@@ -163,6 +171,17 @@ impl Engine {
         let stopped =
             self.settings.read_only || self.journal.poisoned().is_some() || self.store.poisoned().is_some();
         if stopped { Err(FsError::ReadOnlyShare) } else { Ok(()) }
+    }
+
+    /// Refuses what the administrator blocked. *Errors:* `AccessDenied`.
+    pub(crate) fn check_blocked(&self, operation: Operation) -> Result<(), FsError> {
+        if self.settings.blocked.has(operation) { Err(FsError::AccessDenied) } else { Ok(()) }
+    }
+
+    /// Refuses a change that is blocked, or any on a read-only or poisoned share.
+    pub(crate) fn check_change(&self, operation: Operation) -> Result<(), FsError> {
+        self.check_writable()?;
+        self.check_blocked(operation)
     }
 
     /// The attributes of an inode now, for a reply that failed.

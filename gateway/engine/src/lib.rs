@@ -17,6 +17,7 @@
 
 mod access_checks;
 mod admission;
+mod atime;
 mod attributes;
 mod cell;
 mod data;
@@ -31,7 +32,9 @@ mod names;
 mod open;
 mod reaper;
 mod rename;
+mod security;
 mod vfs;
+mod xattr;
 
 pub use engine::{DurabilityClass, Engine, EngineSettings};
 pub use hub::ChangeHub;

@@ -12,8 +12,8 @@ use dfs_store::{
 };
 use dfs_vfs::{
     ChangeEvent, ChangeKind, Create, CreateExisting, CreateReply, Failed, FileHandle, HandleKind, Link,
-    LinkReply, NameCase, NewKind, ReadLinkReply, Remove, RemoveReply, RemoveWhat, RequestContext, Resolved,
-    VfsResult, WALK_NAMES_MAX, Walk, WalkStep, Walked, WalkedStep,
+    LinkReply, NameCase, NewKind, Operation, ReadLinkReply, Remove, RemoveReply, RemoveWhat, RequestContext,
+    Resolved, VfsResult, WALK_NAMES_MAX, Walk, WalkStep, Walked, WalkedStep,
 };
 use std::sync::Arc;
 
@@ -117,7 +117,7 @@ impl Engine {
     }
 
     async fn create_inner(&self, cx: &RequestContext, request: Create) -> Result<CreateReply, FsError> {
-        self.check_writable()?;
+        self.check_change(creation(&request.kind))?;
         let dir = self.cells.get(request.dir).await?;
         let only_files = request.existing != CreateExisting::Guarded;
         if only_files && request.kind != NewKind::File {
@@ -199,7 +199,7 @@ impl Engine {
     }
 
     async fn link_inner(&self, cx: &RequestContext, request: Link) -> Result<LinkReply, FsError> {
-        self.check_writable()?;
+        self.check_change(Operation::Link)?;
         if request.replace {
             return Err(FsError::NotSupported);
         }
@@ -241,7 +241,7 @@ impl Engine {
     }
 
     async fn remove_inner(&self, cx: &RequestContext, request: Remove) -> Result<RemoveReply, FsError> {
-        self.check_writable()?;
+        self.check_change(Operation::Remove)?;
         let dir = self.cells.get(request.dir).await?;
         for _ in 0..RACES_MAX {
             if let Some(reply) = self.remove_once(cx, &request, &dir).await? {
@@ -419,4 +419,16 @@ pub(crate) fn name_event(
     name: &Name,
 ) -> ChangeEvent {
     ChangeEvent { kind, inode, is_dir, dir: Some(dir), name: Some(name.clone()) }
+}
+
+/// The operation that making something is.
+fn creation(kind: &NewKind) -> Operation {
+    match kind {
+        NewKind::File => Operation::Create,
+        NewKind::Directory => Operation::Mkdir,
+        NewKind::Symlink(_) => Operation::Symlink,
+        NewKind::BlockDevice(_) | NewKind::CharDevice(_) | NewKind::Fifo | NewKind::Socket => {
+            Operation::Mknod
+        }
+    }
 }

@@ -113,11 +113,13 @@ impl Engine {
             changes: Arc::new(ChangeCounter::new(epoch)),
             clock: deps.clock,
             hub: ChangeHub::default(),
+            accessed: Default::default(),
             reaper,
             mutations: deps.mutations,
         });
         tokio::spawn(crate::reaper::run(Arc::downgrade(&engine), jobs));
         tokio::spawn(tick(Arc::downgrade(&engine)));
+        tokio::spawn(crate::atime::run(Arc::downgrade(&engine)));
         let orphans = engine.reap_left_behind().await?;
         tracing::info!(%share, %epoch, inodes_dirty = rows.len(), orphans, class = engine.settings.class.as_str(), "share opened");
         Ok(engine)
@@ -125,6 +127,7 @@ impl Engine {
 
     /// Syncs what was acknowledged and stops the background work. Dirty data stays in the journal.
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), OpenError> {
+        self.record_accesses().await;
         self.journal.durable(self.journal.last_issued()).await?;
         self.store.durable(self.store.last_commit()).await?;
         self.stack.shutdown(deadline).await;

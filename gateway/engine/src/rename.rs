@@ -7,7 +7,9 @@ use crate::names::{RACES_MAX, name_event};
 use dfs_log::Rule;
 use dfs_model::{FsError, InodeId, Timestamp};
 use dfs_store::{Applied, RenameRequest, Renamed, Replace, ReplayOutcome, StoreError};
-use dfs_vfs::{ChangeKind, Failed, NameCase, Rename, RenameReplace, RenameReply, RequestContext, VfsResult};
+use dfs_vfs::{
+    ChangeKind, Failed, NameCase, Operation, Rename, RenameReplace, RenameReply, RequestContext, VfsResult,
+};
 use std::sync::Arc;
 
 /// The inodes that a rename is about, as its look-up found them.
@@ -26,7 +28,7 @@ impl Engine {
     }
 
     async fn rename_inner(&self, cx: &RequestContext, request: Rename) -> Result<RenameReply, FsError> {
-        self.check_writable()?;
+        self.check_change(Operation::Rename)?;
         if request.case == NameCase::Fold || request.open.is_some() {
             return Err(FsError::NotSupported);
         }

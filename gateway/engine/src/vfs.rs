@@ -70,28 +70,24 @@ impl Vfs for Engine {
         self.do_set_attr(cx, request).await
     }
 
-    async fn xattr_get(&self, _cx: &RequestContext, _request: XattrGet) -> VfsResult<Vec<(Bytes, Bytes)>> {
-        not_served()
+    async fn xattr_get(&self, cx: &RequestContext, request: XattrGet) -> VfsResult<Vec<(Bytes, Bytes)>> {
+        self.do_xattr_get(cx, request).await
     }
 
-    async fn xattr_set(&self, _cx: &RequestContext, _request: XattrSet) -> VfsResult<Changed> {
-        not_served()
+    async fn xattr_set(&self, cx: &RequestContext, request: XattrSet) -> VfsResult<Changed> {
+        self.do_xattr_set(cx, request).await
     }
 
-    async fn xattr_list(&self, _cx: &RequestContext, _request: XattrList) -> VfsResult<XattrNames> {
-        not_served()
+    async fn xattr_list(&self, cx: &RequestContext, request: XattrList) -> VfsResult<XattrNames> {
+        self.do_xattr_list(cx, request).await
     }
 
-    async fn get_security(
-        &self,
-        _cx: &RequestContext,
-        _request: GetSecurity,
-    ) -> VfsResult<SecurityDescriptor> {
-        not_served()
+    async fn get_security(&self, cx: &RequestContext, request: GetSecurity) -> VfsResult<SecurityDescriptor> {
+        self.do_get_security(cx, request).await
     }
 
-    async fn set_security(&self, _cx: &RequestContext, _request: SetSecurity) -> VfsResult<Changed> {
-        not_served()
+    async fn set_security(&self, cx: &RequestContext, request: SetSecurity) -> VfsResult<Changed> {
+        self.do_set_security(cx, request).await
     }
 
     async fn reparse(&self, _cx: &RequestContext, _request: Reparse) -> VfsResult<Option<(u32, Bytes)>> {

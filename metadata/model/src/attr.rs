@@ -1,7 +1,6 @@
 //! Attributes as the seam shows them, patches to them, and the pre/post attributes of a change (SEAM §1, §3, §8).
 
-use crate::identity::AclRef;
-use crate::{Change, DeviceNumber, Generation, Identity, Inode, InodeId, InodeKind, Timestamp};
+use crate::{AclRef, Change, DeviceNumber, Generation, Identity, Inode, InodeId, InodeKind, Timestamp};
 
 /// Which attributes a caller wants. The basic set costs nothing extra; the others may cost a look-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! The inode record as stored (SEAM §3.1). Fields marked ◇ may be ahead in the journal's overlay until `place`.
 
-use crate::identity::AclRef;
-use crate::{Change, Generation, Identity, InodeId, Seq, Timestamp};
+use crate::{AclRef, Change, Generation, Identity, InodeId, Seq, Timestamp};
 use bytes::Bytes;
 
 /// Kind of an inode.
@@ -47,6 +46,8 @@ impl InodeFlags {
     pub const CASE_FOLD: u32 = 1 << 6;
     /// The DOS bits were set by a client, not defaulted.
     pub const DOS_EXPLICIT: u32 = 1 << 7;
+    /// It has extended attributes.
+    pub const HAS_XATTR: u32 = 1 << 8;
 
     /// Whether all of `bits` are set.
     #[must_use]

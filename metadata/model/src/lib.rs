@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod acl;
 pub mod actor;
 pub mod attr;
 pub mod clock;
@@ -17,8 +18,10 @@ pub mod inode;
 pub mod name;
 pub mod range;
 pub mod time;
+pub mod xattr;
 
 pub use access::Rights;
+pub use acl::{Ace, AceType, Acl, AclMode, AclRef};
 pub use actor::{
     Activity, ActivityClass, Actor, ClientRef, Credentials, InternalJob, LeaseKey, LockOwner, Privileges,
     ReplayKey, ShareCeiling, Strength, Target,
@@ -29,9 +32,10 @@ pub use error::{FsError, FsResult, LockHolder};
 pub use extent::{
     BLOCK_LEN_MAX, BLOCKS_PER_RUN_MAX, BadExtent, BlockPiece, BlockRef, Compression, ExtentRun,
 };
-pub use identity::{Ace, AceType, Acl, AclRef, Identity, WellKnown};
+pub use identity::{Identity, WellKnown};
 pub use ids::*;
 pub use inode::{DeviceNumber, Inode, InodeFlags, InodeKind};
 pub use name::Name;
 pub use range::ByteRange;
 pub use time::Timestamp;
+pub use xattr::XattrMode;

@@ -1,11 +1,12 @@
 //! The trait and its requests and replies.
 
 use crate::error::StoreResult;
+use crate::share::{ShareRecord, StateTable, Usage};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dfs_model::{
-    AttrPatch, Change, Cookie, Credentials, DeviceNumber, Epoch, ExtentRun, Generation, Guard, Inode,
-    InodeId, InodeKind, Name, PackId, ReplayKey, Seq, ShareId, Timestamp,
+    AttrPatch, Change, Cookie, Credentials, DeviceNumber, Epoch, ExtentRun, Guard, Inode, InodeId, InodeKind,
+    Name, PackId, ReplayKey, Seq, ShareId, Timestamp, XattrMode, xattr::XattrChange,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -259,6 +260,19 @@ pub struct SetAttrRequest {
     pub guard: Guard,
 }
 
+/// Asks for extended attributes to change, all or none, in order ([`dfs_model::xattr::change`]).
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct XattrSetRequest {
+    pub inode: InodeId,
+    /// New values, or `None` for an attribute's end.
+    pub values: Vec<XattrChange>,
+    /// How a new value treats an existing one.
+    pub mode: XattrMode,
+    /// A name that differs only in the case of ASCII letters is the same one (SMB).
+    pub any_case: bool,
+}
+
 /// Asks for a page of a listing.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs)]
@@ -367,39 +381,6 @@ pub struct PackRow {
     pub epoch: Epoch,
 }
 
-/// The share as its metadata store knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct ShareRecord {
-    pub share: ShareId,
-    /// Display name at creation; the control plane's decides.
-    pub name: String,
-    /// Which life of the share: the generation of inodes born in it.
-    pub incarnation: Generation,
-    /// File system id shown to clients; constant.
-    pub fsid: u64,
-    /// Key of the handles' MAC; the same on every gateway.
-    pub handle_key: [u8; 16],
-    /// Version of the case-folding table of its names.
-    pub fold_version: u16,
-    /// Block size in bytes, a power of two from 64 KiB to 1 MiB.
-    pub block_size: u32,
-    pub created: Timestamp,
-    /// Current epoch; 0 before the first opening.
-    pub epoch: Epoch,
-    /// Free-form settings kept with the share: `names`, `acl_mode`, `smb_state_binds_nfs`, compression …
-    pub settings: Vec<(String, String)>,
-}
-
-/// How much a share holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Usage {
-    /// Bytes of data in placed files, before compression.
-    pub bytes: u64,
-    pub inodes: u64,
-}
-
 /// What a name operation answered, stored with its replay key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -426,17 +407,6 @@ pub enum ReplayOp {
     Remove = 3,
     Rename = 4,
     SetAttr = 5,
-}
-
-/// Tables of state that must outlive a restart (SEAM §2 Persist); values are the claim table's codec.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-#[allow(missing_docs)]
-pub enum StateTable {
-    Clients = 1,
-    PersistentOpens = 2,
-    MonitoredHosts = 3,
-    Grace = 4,
 }
 
 /// The operation-level metadata store. Object-safe; implementations serve many shares.
@@ -536,6 +506,19 @@ pub trait MetadataStore: Send + Sync + 'static {
     async fn rename(&self, cx: OpContext<'_>, request: RenameRequest) -> StoreResult<Applied<Renamed>>;
     /// Changes attributes. Tests ownership and rights (POSIX chmod/chown/utimes rules) inside the transaction.
     async fn set_attr(&self, cx: OpContext<'_>, request: SetAttrRequest) -> StoreResult<Applied<RowChange>>;
+    /// Extended attributes of an inode in the order of their names: those named, as spelled, or all where `names` is empty;
+    /// at most [`dfs_model::xattr::TOTAL_LEN_MAX`] bytes. Names that it lacks are left out. *Errors:* `StaleHandle`.
+    async fn xattrs(
+        &self,
+        share: ShareId,
+        inode: InodeId,
+        names: &[Bytes],
+    ) -> StoreResult<Vec<(Bytes, Bytes)>>;
+    /// Changes extended attributes of a file or directory; ctime and change move, [`dfs_model::InodeFlags::HAS_XATTR`]
+    /// follows. Tests WRITE_NAMED_ATTRS. They go with their inode. *Errors:* `NotPermitted` for other kinds, and those of
+    /// [`dfs_model::xattr::change`].
+    async fn xattr_set(&self, cx: OpContext<'_>, request: XattrSetRequest)
+    -> StoreResult<Applied<RowChange>>;
     /// The stored outcome of an earlier operation.
     async fn replayed(&self, share: ShareId, key: &ReplayKey) -> StoreResult<Option<ReplayOutcome>>;
 

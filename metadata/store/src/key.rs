@@ -35,6 +35,8 @@ pub enum Table {
     Orphan = 0x2b,
     /// (hash) → an ACL and how many inodes name it.
     Acl = 0x2c,
+    /// (inode, name) → the value of an extended attribute.
+    Xattr = 0x2d,
     /// (client, slot) → outcome of a name operation.
     Replay = 0x30,
     /// (epoch) → the last n accepted of its journal.
@@ -184,6 +186,11 @@ pub fn orphan(share: ShareId, inode: InodeId) -> Vec<u8> {
 #[allow(missing_docs)]
 pub fn acl(share: ShareId, hash: [u8; 16]) -> Vec<u8> {
     key(share, Table::Acl).raw(&hash).done()
+}
+
+#[allow(missing_docs)]
+pub fn xattr(share: ShareId, inode: InodeId, name: &[u8]) -> Vec<u8> {
+    key(share, Table::Xattr).u64(inode.0).raw(name).done()
 }
 
 #[allow(missing_docs)]

@@ -26,6 +26,7 @@ mod memory;
 pub mod metrics;
 mod ops;
 mod rows;
+mod share;
 mod shell;
 mod wire;
 
@@ -34,3 +35,4 @@ pub use embedded::{EmbeddedConfig, EmbeddedStore, StoreStats};
 pub use error::{Retry, StoreError, StoreResult};
 pub use memory::MemoryStore;
 pub use ops::REPLAY_AGE_MAX;
+pub use share::{ShareRecord, StateTable, Usage};

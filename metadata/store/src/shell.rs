@@ -5,7 +5,7 @@ use crate::ops::{self, Tx};
 use crate::{
     Applied, CommitToken, CreateRequest, Created, Dentry, DirPage, LinkRequest, Linked, MetadataStore,
     OpContext, PackRow, PlaceRequest, Placed, ReadDirRequest, RemoveRequest, Removed, RenameRequest, Renamed,
-    ReplayOutcome, RowChange, SetAttrRequest, ShareRecord, StateTable, StoreResult, Usage,
+    ReplayOutcome, RowChange, SetAttrRequest, ShareRecord, StateTable, StoreResult, Usage, XattrSetRequest,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -252,6 +252,23 @@ impl<B: Backend> MetadataStore for Store<B> {
 
     async fn set_attr(&self, cx: OpContext<'_>, request: SetAttrRequest) -> StoreResult<Applied<RowChange>> {
         self.backend.write(cx.share, Space::Always, &|tx| ops::set_attr(tx, &cx, &request)).await
+    }
+
+    async fn xattrs(
+        &self,
+        share: ShareId,
+        inode: InodeId,
+        names: &[Bytes],
+    ) -> StoreResult<Vec<(Bytes, Bytes)>> {
+        self.read(share, |tx| ops::xattrs(tx, inode, names))
+    }
+
+    async fn xattr_set(
+        &self,
+        cx: OpContext<'_>,
+        request: XattrSetRequest,
+    ) -> StoreResult<Applied<RowChange>> {
+        self.backend.write(cx.share, Space::Grows, &|tx| ops::xattr_set(tx, &cx, &request)).await
     }
 
     async fn replayed(&self, share: ShareId, key: &ReplayKey) -> StoreResult<Option<ReplayOutcome>> {

@@ -1,7 +1,7 @@
 //! Random questions: well-formed more often than not, but every refusal is asked for too.
 
 use super::compare::Pair;
-use dfs_model::{Name, Timestamp};
+use dfs_model::{Ace, AceType, Acl, Identity, Name, Rights, Timestamp, WellKnown};
 use rand::Rng;
 use rand::rngs::StdRng;
 
@@ -31,6 +31,45 @@ pub enum Ask {
         size: Option<u64>,
         mtime: Option<Option<Timestamp>>,
         guard: Guarded,
+    },
+    SetAcl {
+        who: usize,
+        file: usize,
+        acl: Acl,
+        mode: Option<u16>,
+    },
+    SetSecurity {
+        who: usize,
+        file: usize,
+        /// Owner, group, dacl, sacl.
+        parts: u8,
+        acl: Acl,
+        uid: u32,
+        gid: u32,
+    },
+    GetSecurity {
+        who: usize,
+        file: usize,
+        parts: u8,
+    },
+    XattrSet {
+        who: usize,
+        file: usize,
+        values: Vec<(&'static str, Option<usize>)>,
+        /// Create, replace, either.
+        mode: u8,
+        any_case: bool,
+    },
+    XattrGet {
+        who: usize,
+        file: usize,
+        names: Vec<&'static str>,
+        any_case: bool,
+    },
+    XattrList {
+        who: usize,
+        file: usize,
+        bytes_max: usize,
     },
     Create {
         who: usize,
@@ -148,8 +187,10 @@ pub fn random(rng: &mut StdRng, pair: &Pair) -> Ask {
         0..6 => Ask::Lookup { who, dir, name: name(rng) },
         6..10 => Ask::GetAttr { who, file },
         10..14 => Ask::Access { who, file, rights: rng.random_range(0..0x1f_01ff) },
-        14..28 => set_attr(rng, who, file),
-        28..50 => create(rng, who, dir),
+        14..24 => set_attr(rng, who, file),
+        24..27 => security(rng, who, file),
+        27..31 => xattrs(rng, who, file),
+        31..50 => create(rng, who, dir),
         50..55 => Ask::Link { who, file, dir, name: name(rng) },
         55..63 => Ask::Remove { who, dir, name: name(rng), what: rng.random_range(0..3) },
         63..72 => {
@@ -185,6 +226,85 @@ fn set_attr(rng: &mut StdRng, who: usize, file: usize) -> Ask {
             .then(|| some(rng, 0.5).then(|| Timestamp::new(rng.random_range(0..1 << 31), 5))),
         guard: [Guarded::No, Guarded::No, Guarded::Right, Guarded::Wrong][rng.random_range(0..4)],
     }
+}
+
+fn xattrs(rng: &mut StdRng, who: usize, file: usize) -> Ask {
+    let name = |rng: &mut StdRng| {
+        let names = ["colour", "Colour", "origin", "", "with \0"];
+        names[if rng.random_bool(0.95) { rng.random_range(0..3) } else { rng.random_range(3..5) }]
+    };
+    let any_case = rng.random_bool(0.2);
+    match rng.random_range(0..4) {
+        0 => Ask::XattrList { who, file, bytes_max: rng.random_range(0..60) },
+        1 => Ask::XattrGet {
+            who,
+            file,
+            names: (0..rng.random_range(0..3)).map(|_| name(rng)).collect(),
+            any_case,
+        },
+        _ => {
+            let value = |rng: &mut StdRng| rng.random_bool(0.8).then(|| rng.random_range(0..100));
+            let mut values: Vec<_> = (0..rng.random_range(1..3)).map(|_| (name(rng), value(rng))).collect();
+            if let ([(_, value)], true) = (&mut values[..], rng.random_bool(0.1)) {
+                *value = Some(rng.random_range(65_537..65_600));
+            }
+            Ask::XattrSet { who, file, values, mode: rng.random_range(0..4), any_case }
+        }
+    }
+}
+
+fn security(rng: &mut StdRng, who: usize, file: usize) -> Ask {
+    match rng.random_range(0..4) {
+        0 => Ask::GetSecurity { who, file, parts: rng.random_range(0..16) },
+        1 => Ask::SetSecurity {
+            who,
+            file,
+            parts: rng.random_range(0..16),
+            acl: some_acl(rng),
+            uid: [1000, 1001][rng.random_range(0..2)],
+            gid: [100, 200][rng.random_range(0..2)],
+        },
+        _ => Ask::SetAcl {
+            who,
+            file,
+            acl: some_acl(rng),
+            mode: rng.random_bool(0.2).then(|| rng.random_range(0..0o10000)),
+        },
+    }
+}
+
+fn some_acl(rng: &mut StdRng) -> Acl {
+    if rng.random_bool(0.1) {
+        return Acl::of_mode(rng.random_range(0..0o1000), rng.random());
+    }
+    let dacl = (0..rng.random_range(0..6)).map(|_| some_ace(rng, false)).collect();
+    let audits = rng.random_bool(0.05);
+    let sacl = audits.then(|| vec![some_ace(rng, true)]);
+    Acl { control: 0, dacl: (!rng.random_bool(0.05)).then_some(dacl), sacl }
+}
+
+fn some_ace(rng: &mut StdRng, audit: bool) -> Ace {
+    let who = match rng.random_range(0..10) {
+        0..3 => Identity::WellKnown(WellKnown::Everyone),
+        3 => Identity::WellKnown(WellKnown::Owner),
+        4 => Identity::WellKnown(WellKnown::Group),
+        5 => Identity::WellKnown(WellKnown::CreatorOwner),
+        6 => Identity::WellKnown(WellKnown::CreatorGroup),
+        7 | 8 => Identity::Uid([1000, 1001, 2000][rng.random_range(0..3)]),
+        _ => Identity::Gid([100, 200][rng.random_range(0..2)]),
+    };
+    let kind = match (audit, rng.random_bool(0.25)) {
+        (true, _) => AceType::Audit,
+        (false, true) => AceType::Deny,
+        (false, false) => AceType::Allow,
+    };
+    let mask = match rng.random_range(0..4) {
+        0 => rng.random_range(0..0x20_0000) & Rights::ALL.0,
+        1 => 0x27,
+        2 => 0x1000_0000,
+        _ => Rights::ALL.0,
+    };
+    Ace { kind, flags: if rng.random_bool(0.5) { 0 } else { rng.random_range(0..16) }, mask, who }
 }
 
 fn create(rng: &mut StdRng, who: usize, dir: usize) -> Ask {

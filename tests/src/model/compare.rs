@@ -27,7 +27,7 @@ type Seen = Result<Vec<String>, String>;
 
 fn seen_attrs(attrs: &Attrs) -> String {
     format!(
-        "{:?} {:o} nlink {} {:?} {:?} size {} a {} m {} c {} b {} dev {:?}",
+        "{:?} {:o} nlink {} {:?} {:?} size {} a {} m {} c {} b {} dev {:?} {:?}",
         attrs.kind,
         attrs.mode,
         attrs.nlink,
@@ -38,7 +38,8 @@ fn seen_attrs(attrs: &Attrs) -> String {
         seen_time(attrs.mtime),
         seen_time(attrs.ctime),
         seen_time(attrs.btime),
-        attrs.device
+        attrs.device,
+        attrs.acl
     )
 }
 
@@ -200,6 +201,36 @@ impl Pair {
                 let request = self.set_attr(vfs, ask, id).await?;
                 Ok(vec![seen_wcc(&vfs.set_attr(&self.users[*who], request).await?.wcc)])
             }
+            Ask::SetAcl { who, file, acl, mode } => {
+                let patch = AttrPatch {
+                    acl: Patch::Set(Arc::new(acl.clone())),
+                    mode: mode.map_or(Patch::Keep, Patch::Set),
+                    ..AttrPatch::default()
+                };
+                let (target, guard) = (Target::Inode(id(file)), Guard::None);
+                let request = SetAttr { target, patch, guard, rule: AccessRule::Stateless };
+                Ok(vec![seen_wcc(&vfs.set_attr(&self.users[*who], request).await?.wcc)])
+            }
+            Ask::SetSecurity { who, file, parts, acl, uid, gid } => {
+                let descriptor = SecurityDescriptor {
+                    owner: Some(Identity::Uid(*uid)),
+                    group: Some(Identity::Gid(*gid)),
+                    acl: Some(acl.clone()),
+                };
+                let request = SetSecurity {
+                    target: Target::Inode(id(file)),
+                    parts: security_parts(*parts),
+                    descriptor,
+                };
+                Ok(vec![seen_wcc(&vfs.set_security(&self.users[*who], request).await?.wcc)])
+            }
+            Ask::GetSecurity { who, file, parts } => {
+                let request = GetSecurity { target: Target::Inode(id(file)), parts: security_parts(*parts) };
+                Ok(vec![format!("{:?}", vfs.get_security(&self.users[*who], request).await?)])
+            }
+            Ask::XattrSet { .. } | Ask::XattrGet { .. } | Ask::XattrList { .. } => {
+                self.ask_xattrs(vfs, ask, id).await
+            }
             Ask::Read { who, file, offset, len } => {
                 let request = Read {
                     target: Target::Inode(id(file)),
@@ -229,6 +260,44 @@ impl Pair {
                 Ok(vec![seen_wcc(&vfs.commit(&self.users[*who], request).await?.wcc)])
             }
             _ => panic!("not a question about attributes or bytes"),
+        }
+    }
+
+    /// Asks about extended attributes.
+    async fn ask_xattrs(
+        &self,
+        vfs: &Arc<dyn Vfs>,
+        ask: &Ask,
+        id: &impl Fn(&usize) -> InodeId,
+    ) -> VfsResult<Vec<String>> {
+        let space = |any_case: &bool| if *any_case { XattrSpace::Ea } else { XattrSpace::User };
+        match ask {
+            Ask::XattrSet { who, file, values, mode, any_case } => {
+                let mode = match mode {
+                    0 => XattrMode::Create,
+                    1 => XattrMode::Replace,
+                    _ => XattrMode::Either,
+                };
+                let values = values.iter().map(|(name, len)| {
+                    (Bytes::from_static(name.as_bytes()), len.map(|len| Bytes::from(vec![len as u8; len])))
+                });
+                let target = Target::Inode(id(file));
+                let request = XattrSet { target, space: space(any_case), values: values.collect(), mode };
+                Ok(vec![seen_wcc(&vfs.xattr_set(&self.users[*who], request).await?.wcc)])
+            }
+            Ask::XattrGet { who, file, names, any_case } => {
+                let names = names.iter().map(|name| Bytes::from_static(name.as_bytes())).collect();
+                let request = XattrGet { target: Target::Inode(id(file)), space: space(any_case), names };
+                let found = vfs.xattr_get(&self.users[*who], request).await?;
+                Ok(found.iter().map(|(name, value)| format!("{name:?} {value:?}")).collect())
+            }
+            Ask::XattrList { who, file, bytes_max } => {
+                let (target, space) = (Target::Inode(id(file)), XattrSpace::User);
+                let request = XattrList { target, space, cookie: 0, bytes_max: *bytes_max };
+                let page = vfs.xattr_list(&self.users[*who], request).await?;
+                Ok(vec![format!("{:?} {} {}", page.names, page.cookie, page.end)])
+            }
+            _ => panic!("not a question about extended attributes"),
         }
     }
 
@@ -274,6 +343,10 @@ impl Pair {
             Err(format!("trees differ:\n  engine {engine:#?}\n  model {model:#?}"))
         }
     }
+}
+
+fn security_parts(bits: u8) -> SecurityParts {
+    SecurityParts { owner: bits & 1 != 0, group: bits & 2 != 0, dacl: bits & 4 != 0, sacl: bits & 8 != 0 }
 }
 
 fn user(world: &World, credentials: Credentials) -> RequestContext {

@@ -117,6 +117,8 @@ pub struct WorldOptions {
     pub cut_after: Option<u64>,
     pub mutations: Mutations,
     pub tuning: Tuning,
+    /// Changes the share's settings at each opening.
+    pub share: fn(&mut EngineSettings),
     /// Epochs in which a share was served.
     served: BTreeSet<Epoch>,
     compression: Compression,
@@ -155,6 +157,7 @@ impl WorldOptions {
             bucket: Arc::new(MemoryCold::new(world_clock.clone())),
             world_clock,
             tuning,
+            share: |_| {},
             served: BTreeSet::new(),
             faults: FaultHandle::new(seed),
             lives: 0,
@@ -340,7 +343,8 @@ impl World {
             stack,
             mutations: options.mutations.clone(),
         };
-        let settings = EngineSettings { class: options.class, cells: 64, ..EngineSettings::default() };
+        let mut settings = EngineSettings { class: options.class, cells: 64, ..EngineSettings::default() };
+        (options.share)(&mut settings);
         let engine = Engine::open(SHARE, settings, deps).await.map_err(|error| error.to_string())?;
         Ok(World {
             engine,

@@ -108,7 +108,7 @@ impl Runtime {
             label: config.name.clone(),
             read_only: config.read_only,
             cells: usize::try_from(self.split.metadata / 4 / CELL_BYTES).unwrap_or(usize::MAX),
-            smb_state_binds_nfs: true,
+            ..EngineSettings::default()
         }
     }
 

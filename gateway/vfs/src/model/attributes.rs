@@ -5,8 +5,8 @@ use super::tree::Tree;
 use crate::*;
 use dfs_model::inode::mode;
 use dfs_model::{
-    Credentials, FsError, Guard, Identity, Inode, InodeId, InodeKind, Rights, ShareCeiling, Target,
-    TimePatch, Timestamp, Wcc, access,
+    AclMode, Credentials, FsError, Guard, Identity, Inode, InodeId, InodeKind, Rights, ShareCeiling, Target,
+    TimePatch, Timestamp, Wcc, access, acl,
 };
 
 pub(super) fn stateless(target: Target) -> Result<InodeId, FsError> {
@@ -16,7 +16,7 @@ pub(super) fn stateless(target: Target) -> Result<InodeId, FsError> {
     }
 }
 
-fn changes_allowed(who: &Credentials) -> Result<(), FsError> {
+pub(super) fn changes_allowed(who: &Credentials) -> Result<(), FsError> {
     match who.ceiling {
         ShareCeiling::None => Err(FsError::AccessDenied),
         ShareCeiling::ReadOnly => Err(FsError::ReadOnlyShare),
@@ -66,6 +66,21 @@ impl ModelVfs {
             Ok(()) => Ok(Changed { wcc: Wcc { pre: before.pre(), post: tree.attrs(id)? } }),
             Err(error) => Err(Failed::with(error, Some(Wcc::unchanged(before)))),
         }
+    }
+}
+
+impl ModelVfs {
+    pub(super) fn set_security_now(&self, cx: &RequestContext, request: &SetSecurity) -> VfsResult<Changed> {
+        let id = stateless(request.target)?;
+        let now = self.clock.wall();
+        let mut tree = self.tree.lock();
+        let before = tree.attrs(id)?;
+        let refuse = |error| Failed::with(error, Some(Wcc::unchanged(before.clone())));
+        let patch = request.patch(&tree.node(id)?.row).map_err(refuse)?;
+        let rule = AccessRule::ByOpen;
+        let asked = SetAttr { target: request.target, patch, guard: Guard::None, rule };
+        set_attr(&mut tree, cx, id, &asked, now).map_err(refuse)?;
+        Ok(Changed { wcc: Wcc { pre: before.pre(), post: tree.attrs(id)? } })
     }
 }
 
@@ -124,55 +139,47 @@ fn set_attr(
 }
 
 fn check_times(row: &Inode, who: &Credentials, atime: TimePatch, mtime: TimePatch) -> Result<(), FsError> {
-    if (atime.is_keep() && mtime.is_keep()) || access::is_owner(row, who) {
+    if atime.is_keep() && mtime.is_keep() {
         return Ok(());
     }
     let explicit = matches!(atime, TimePatch::Set(_)) || matches!(mtime, TimePatch::Set(_));
-    if explicit { Err(FsError::NotPermitted) } else { access::check(row, who, Rights::WRITE_DATA) }
+    access::check_times(row, who, explicit)
 }
 
-/// chmod and chown (POSIX.1-2017): only the owner changes the mode; only the superuser gives a file away; the owner may give
-/// it to a group of his; a change of owner or group takes privilege bits of a plain file away.
+/// chmod, chown and ACL (POSIX.1-2017, SEAM §3.5): a change of owner or group takes privilege bits of a plain file away; mode
+/// and ACL follow each other.
 fn change_owner_and_mode(
     row: &mut Inode,
     who: &Credentials,
     patch: &dfs_model::AttrPatch,
 ) -> Result<(), FsError> {
-    let owner = patch.owner.as_set().filter(|owner| **owner != row.owner);
-    let group = patch.group.as_set().filter(|group| **group != row.group);
     let asked = !patch.owner.is_keep() || !patch.group.is_keep();
-    if asked && !access::is_owner(row, who) {
-        return Err(FsError::NotPermitted);
+    let bits_asked = !patch.mode.is_keep() || !patch.acl.is_keep();
+    if bits_asked {
+        access::check_chmod(row, who)?;
     }
-    if owner.is_some() && !who.is_root() {
-        return Err(FsError::NotPermitted);
-    }
-    if let Some(group) = group {
-        let member = matches!(group, Identity::Gid(gid) if who.in_group(*gid));
-        if !who.is_root() && !member {
-            return Err(FsError::NotPermitted);
+    access::check_chown(row, who, patch.owner.as_set(), patch.group.as_set())?;
+    if let Some(new) = patch.acl.as_set() {
+        let audit = row.acl.as_ref().and_then(|acl| acl.sacl.as_ref());
+        if audit != new.sacl.as_ref() && !(who.is_root() || who.privileges.security) {
+            return Err(FsError::PrivilegeNotHeld);
         }
     }
-    if let Some(mode) = patch.mode.as_set() {
-        if !access::is_owner(row, who) {
-            return Err(FsError::NotPermitted);
-        }
-        row.mode = mode & mode::ALL;
-    }
-    if let Some(owner) = owner {
+    (row.mode, row.acl) = acl::apply::changed(row, patch, AclMode::default())?;
+    if let Some(owner) = patch.owner.as_set() {
         row.owner = owner.clone();
     }
-    if let Some(group) = group {
+    if let Some(group) = patch.group.as_set() {
         row.group = group.clone();
     }
     if asked && !row.is_dir() {
         strip(row);
     }
     let sgid_stays = who.is_root() || matches!(row.group, Identity::Gid(gid) if who.in_group(gid));
-    if patch.mode.as_set().is_some() && !sgid_stays {
+    if bits_asked && !sgid_stays {
         row.mode &= !mode::SGID;
     }
-    if asked || patch.mode.as_set().is_some() {
+    if asked || bits_asked {
         row.create_verifier = None;
     }
     Ok(())

@@ -9,6 +9,7 @@ mod bytes_of;
 mod names;
 mod serve;
 mod tree;
+mod xattr;
 
 use crate::*;
 use dfs_model::{Clock, Epoch, ShareId};

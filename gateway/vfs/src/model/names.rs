@@ -4,10 +4,12 @@ use super::ModelVfs;
 use super::tree::{Node, Tree};
 use crate::*;
 use bytes::Bytes;
+use dfs_model::acl::Heir;
+use dfs_model::acl::apply::Newborn;
 use dfs_model::inode::mode;
 use dfs_model::{
-    AttrPatch, Attrs, Cookie, Credentials, FsError, Identity, InodeId, InodeKind, Name, Patch, Rights,
-    Timestamp, Wcc, access,
+    AclMode, AttrPatch, Attrs, Cookie, Credentials, FsError, Identity, InodeId, InodeKind, Name, Patch,
+    Rights, Timestamp, Wcc, access, acl,
 };
 
 /// Most links of one inode.
@@ -170,11 +172,10 @@ fn create(
     if kind == InodeKind::Directory && dir.row.nlink >= LINKS_MAX {
         return Err(FsError::TooManyLinks);
     }
-    let sgid = dir.row.mode & mode::SGID != 0;
-    let dir_group = dir.row.group.clone();
+    let dir = dir.row.clone();
     let id = tree.new_inode();
     let mut row = tree.blank(id, kind, now);
-    initial(&mut row, who, &request.attrs, sgid.then_some(dir_group), now)?;
+    initial(&mut row, who, &request.attrs, &dir, now)?;
     match &request.kind {
         NewKind::Symlink(target) => {
             row.size = target.len() as u64;
@@ -231,14 +232,12 @@ fn initial(
     row: &mut dfs_model::Inode,
     who: &Credentials,
     attrs: &AttrPatch,
-    dir_group: Option<Identity>,
+    dir: &dfs_model::Inode,
     now: Timestamp,
 ) -> Result<(), FsError> {
-    let default_mode = if row.is_dir() { 0o755 } else { 0o644 };
-    let inherits = dir_group.is_some();
+    let inherits = dir.mode & mode::SGID != 0;
     row.owner = Identity::Uid(who.uid);
-    row.group = dir_group.unwrap_or(Identity::Gid(who.gid));
-    row.mode = attrs.mode.as_set().copied().unwrap_or(default_mode) & mode::ALL;
+    row.group = if inherits { dir.group.clone() } else { Identity::Gid(who.gid) };
     if let Some(owner) = attrs.owner.as_set() {
         if *owner != row.owner && !who.is_root() {
             return Err(FsError::NotPermitted);
@@ -252,6 +251,15 @@ fn initial(
         }
         row.group = group.clone();
     }
+    let new = Newborn {
+        kind: row.kind,
+        heir: Heir { is_dir: row.is_dir(), owner: &row.owner, group: &row.group },
+        parent: dir.acl.as_ref(),
+        asked: attrs,
+        default_mode: if row.is_dir() { 0o755 } else { 0o644 },
+        umask: who.umask.unwrap_or(0),
+    };
+    (row.mode, row.acl) = acl::apply::newborn(new, AclMode::default())?;
     if inherits && row.is_dir() {
         row.mode |= mode::SGID;
     }

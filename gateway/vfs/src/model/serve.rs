@@ -6,7 +6,11 @@ use super::names::walk;
 use crate::*;
 use async_trait::async_trait;
 use bytes::Bytes;
-use dfs_model::{Attrs, FsError, InodeId, InodeKind, LockHolder, Name, OpenId, Rights, ShareId, Wcc, access};
+use dfs_model::{
+    Attrs, FsError, Inode, InodeId, InodeKind, LockHolder, Name, OpenId, Rights, ShareId, Timestamp, Wcc,
+    access,
+};
+use std::time::Duration;
 
 /// Refuses an operation that no served protocol uses yet.
 fn not_served<T>() -> VfsResult<T> {
@@ -21,15 +25,29 @@ fn must_be_file(attrs: &Attrs) -> Result<(), FsError> {
     }
 }
 
+/// Reading moves an atime that is a day old, or not newer than a change.
+fn relatime(row: &mut Inode, now: Timestamp) {
+    let day = Duration::from_secs(24 * 60 * 60);
+    let old = row.atime <= row.mtime || row.atime <= row.ctime || row.atime.plus(day) <= now;
+    if old && now > row.atime {
+        row.atime = now;
+    }
+}
+
 impl ModelVfs {
     fn read_now(&self, cx: &RequestContext, request: &Read) -> VfsResult<ReadReply> {
-        let tree = self.tree.lock();
-        let node = tree.node(stateless(request.target)?)?;
+        let now = self.clock.wall();
+        let mut tree = self.tree.lock();
+        let node = tree.node_mut(stateless(request.target)?)?;
         let attrs = node.attrs();
         let checked = must_be_file(&attrs).and_then(|()| may_read(&node.row, &cx.credentials, request.rule));
         if let Err(error) = checked {
             return Err(Failed::with(error, Some(Wcc::unchanged(attrs))));
         }
+        if request.len > 0 {
+            relatime(&mut node.row, now);
+        }
+        let attrs = node.attrs();
         let left = attrs.size.saturating_sub(request.offset);
         let len = left.min(u64::from(request.len)) as usize;
         let eof = request.offset.saturating_add(len as u64) >= attrs.size;
@@ -216,28 +234,27 @@ impl Vfs for ModelVfs {
         self.set_attr_now(cx, &request)
     }
 
-    async fn xattr_get(&self, _cx: &RequestContext, _request: XattrGet) -> VfsResult<Vec<(Bytes, Bytes)>> {
-        not_served()
+    async fn xattr_get(&self, cx: &RequestContext, request: XattrGet) -> VfsResult<Vec<(Bytes, Bytes)>> {
+        self.xattr_get_now(cx, &request)
     }
 
-    async fn xattr_set(&self, _cx: &RequestContext, _request: XattrSet) -> VfsResult<Changed> {
-        not_served()
+    async fn xattr_set(&self, cx: &RequestContext, request: XattrSet) -> VfsResult<Changed> {
+        self.xattr_set_now(cx, &request)
     }
 
-    async fn xattr_list(&self, _cx: &RequestContext, _request: XattrList) -> VfsResult<XattrNames> {
-        not_served()
+    async fn xattr_list(&self, cx: &RequestContext, request: XattrList) -> VfsResult<XattrNames> {
+        self.xattr_list_now(cx, &request)
     }
 
-    async fn get_security(
-        &self,
-        _cx: &RequestContext,
-        _request: GetSecurity,
-    ) -> VfsResult<SecurityDescriptor> {
-        not_served()
+    async fn get_security(&self, cx: &RequestContext, request: GetSecurity) -> VfsResult<SecurityDescriptor> {
+        let tree = self.tree.lock();
+        let node = tree.node(stateless(request.target)?)?;
+        SecurityDescriptor::of(&node.row, request.parts, &cx.credentials)
+            .map_err(|error| Failed::with(error, Some(Wcc::unchanged(node.attrs()))))
     }
 
-    async fn set_security(&self, _cx: &RequestContext, _request: SetSecurity) -> VfsResult<Changed> {
-        not_served()
+    async fn set_security(&self, cx: &RequestContext, request: SetSecurity) -> VfsResult<Changed> {
+        self.set_security_now(cx, &request)
     }
 
     async fn reparse(&self, _cx: &RequestContext, _request: Reparse) -> VfsResult<Option<(u32, Bytes)>> {

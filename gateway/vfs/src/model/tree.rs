@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 pub(super) struct Node {
     pub row: Inode,
     pub bytes: FileBytes,
+    pub xattrs: dfs_model::xattr::Xattrs,
     pub entries: BTreeMap<Name, (Cookie, InodeId)>,
     pub next_cookie: u64,
 }
@@ -126,7 +127,13 @@ impl Tree {
 
 impl Node {
     pub fn of(row: Inode) -> Node {
-        Node { row, bytes: FileBytes::default(), entries: BTreeMap::new(), next_cookie: Cookie::FIRST.0 }
+        Node {
+            row,
+            bytes: FileBytes::default(),
+            xattrs: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            next_cookie: Cookie::FIRST.0,
+        }
     }
 
     pub fn attrs(&self) -> Attrs {

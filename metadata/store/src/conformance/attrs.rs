@@ -174,7 +174,6 @@ async fn set_attr_acl_is_stored_whole_and_shared_by_content(bed) {
     assert_eq!(row.mode, 0o4744, "nine bits from the ACL, set-id bits kept");
     bed.remove(ROOT, "t").await.unwrap();
     assert_eq!(bed.inode(id).await.acl, row.acl, "the twin's end does not take it away");
-    refused(bed.set(&bed.user, id, mode(0o600)).await, FsError::NotSupported);
     bed.set(&bed.user, id, acl(vec![allow(WellKnown::Owner, 3)])).await.unwrap();
     assert_eq!(bed.inode(id).await.acl.as_ref().unwrap().dacl.as_ref().unwrap().len(), 1);
 }
@@ -184,6 +183,93 @@ async fn set_attr_acl_decides_who_may_create(bed) {
     bed.set(&bed.root, dir, acl(vec![grant])).await.unwrap();
     bed.create(&bed.user, Bed::request(dir, "a", InodeKind::File)).await.unwrap();
     refused(bed.create(&bed.other, Bed::request(dir, "b", InodeKind::File)).await, FsError::AccessDenied);
+}
+async fn chmod_of_a_file_with_an_acl_keeps_both_in_step(bed) {
+    let id = users_file(bed, 0o640).await;
+    let named = Ace { kind: AceType::Allow, flags: 0, mask: 7, who: Identity::Uid(1001) };
+    bed.set(&bed.user, id, acl(vec![named.clone(), allow(WellKnown::Owner, 7)])).await.unwrap();
+    let change = bed.set(&bed.user, id, mode(0o4640)).await.unwrap();
+    let list = change.post.acl.clone().unwrap();
+    assert_eq!((change.post.mode, list.mode()), (0o4640, 0o640));
+    assert!(list.dacl.iter().flatten().any(|ace| ace.who == named.who && ace.mask == 1), "cut down to the group's bits");
+    assert_eq!(bed.inode(id).await.acl, Some(list));
+    let both = AttrPatch { mode: Patch::Set(0o2777), ..acl(vec![allow(WellKnown::Everyone, 1)]) };
+    assert_eq!(bed.set(&bed.root, id, both).await.unwrap().post.mode, 0o2444, "the list decides the nine bits");
+}
+async fn an_acl_that_says_what_the_mode_says_is_not_kept(bed) {
+    let id = users_file(bed, 0o4640).await;
+    bed.set(&bed.user, id, acl(vec![allow(WellKnown::Owner, 7)])).await.unwrap();
+    assert!(bed.inode(id).await.flags.has(InodeFlags::HAS_ACL));
+    let plain = AttrPatch { acl: Patch::Set(Arc::new(Acl::of_mode(0o751, false))), ..AttrPatch::default() };
+    let row = bed.set(&bed.user, id, plain).await.unwrap().post;
+    assert_eq!((row.mode, row.acl.clone(), row.flags.has(InodeFlags::HAS_ACL)), (0o4751, None, false));
+}
+async fn chmod_follows_the_acl_mode_of_the_share(bed) {
+    let named = Ace { kind: AceType::Allow, flags: 0, mask: 7, who: Identity::Uid(1001) };
+    for (word, expected) in [("discard", Ok(None)), ("refuse", Err(FsError::NotPermitted)), ("passthrough", Ok(Some(7)))] {
+        bed.store.set_share_settings(bed.share, vec![("acl_mode".into(), word.into())]).await.unwrap();
+        let id = bed.made(ROOT, word, InodeKind::File, 0o640, &bed.user).await;
+        bed.set(&bed.user, id, acl(vec![named.clone()])).await.unwrap();
+        let changed = bed.set(&bed.user, id, mode(0o600)).await;
+        match expected {
+            Err(error) => refused(changed, error),
+            Ok(mask) => {
+                let row = changed.unwrap().post;
+                let of_named = row.acl.iter().flat_map(|acl| acl.dacl.iter().flatten()).find(|ace| ace.who == named.who);
+                assert_eq!((row.mode, of_named.map(|ace| ace.mask)), (0o600, mask), "{word}");
+            }
+        }
+    }
+}
+async fn new_objects_inherit_the_acl_of_their_directory(bed) {
+    let dir = bed.mkdir(ROOT, "d").await;
+    let grant = Ace { kind: AceType::Allow, flags: 0x3, mask: 0x1f_01ff, who: Identity::Gid(2000) };
+    let mine = Ace { kind: AceType::Allow, flags: 0xb, mask: 0x1f_01ff, who: Identity::WellKnown(WellKnown::CreatorOwner) };
+    bed.set(&bed.root, dir, acl(vec![grant, mine])).await.unwrap();
+    let row = bed.create(&bed.user, Bed::request(dir, "f", InodeKind::File)).await.unwrap().inode;
+    let aces: Vec<(u16, Identity)> =
+        row.acl.as_ref().unwrap().dacl.iter().flatten().map(|ace| (ace.flags, ace.who.clone())).collect();
+    assert_eq!(aces, vec![(0x80, Identity::Gid(2000)), (0x80, Identity::Uid(1000))]);
+    assert!(row.flags.has(InodeFlags::HAS_ACL) && row.mode == 0);
+    assert_eq!(*bed.inode(row.id).await, *row);
+    let sub = bed.create(&bed.user, Bed::request(dir, "s", InodeKind::Directory)).await.unwrap().inode;
+    assert_eq!(sub.acl.as_ref().unwrap().dacl.as_ref().unwrap().len(), 3, "for itself and for below");
+    let deep = bed.create(&bed.user, Bed::request(sub.id, "g", InodeKind::File)).await.unwrap().inode;
+    assert_eq!(deep.acl, row.acl);
+    let link = bed.create(&bed.user, Bed::request(dir, "l", InodeKind::Symlink)).await.unwrap().inode;
+    assert_eq!((link.mode, link.acl.clone()), (0o777, None));
+    let mut asked = Bed::request(dir, "m", InodeKind::File);
+    asked.attrs.mode = Patch::Set(0o640);
+    let row = bed.create(&bed.user, asked).await.unwrap().inode;
+    assert_eq!((row.mode, row.acl.as_ref().unwrap().mode()), (0o640, 0o640));
+    let mut asked = Bed::request(dir, "o", InodeKind::File);
+    asked.attrs.acl = Patch::Set(Arc::new(Acl { control: 0, dacl: Some(vec![allow(WellKnown::Owner, 1)]), sacl: None }));
+    let row = bed.create(&bed.user, asked).await.unwrap().inode;
+    assert_eq!((row.mode, row.acl.as_ref().unwrap().dacl.as_ref().unwrap().len()), (0o400, 1), "given: nothing is inherited");
+}
+async fn audit_entries_need_the_security_privilege(bed) {
+    let id = users_file(bed, 0o640).await;
+    let audit = Ace { kind: AceType::Audit, flags: 0x20, mask: 1, who: Identity::WellKnown(WellKnown::Everyone) };
+    let list = Acl { control: 0, dacl: Some(vec![allow(WellKnown::Owner, 7)]), sacl: Some(vec![audit]) };
+    let patch = AttrPatch { acl: Patch::Set(Arc::new(list.clone())), ..AttrPatch::default() };
+    refused(bed.set(&bed.user, id, patch.clone()).await, FsError::PrivilegeNotHeld);
+    let mut officer = bed.user.clone();
+    officer.privileges.security = true;
+    bed.set(&officer, id, patch).await.unwrap();
+    let keep = Acl { dacl: Some(vec![]), ..list };
+    bed.set(&bed.user, id, AttrPatch { acl: Patch::Set(Arc::new(keep)), ..AttrPatch::default() }).await.unwrap();
+}
+async fn acl_rights_let_others_change_mode_times_and_owner(bed) {
+    let dir = bed.made(ROOT, "d", InodeKind::Directory, 0o700, &bed.user).await;
+    let rights = Rights::WRITE_ACL.and(Rights::WRITE_OWNER).and(Rights::WRITE_ATTRIBUTES);
+    let all = Ace { kind: AceType::Allow, flags: 0, mask: rights.0, who: Identity::Uid(1001) };
+    refused(bed.set(&bed.other, dir, mode(0o711)).await, FsError::NotPermitted);
+    bed.set(&bed.user, dir, acl(vec![all])).await.unwrap();
+    let times = AttrPatch { mtime: TimePatch::Set(Timestamp::new(9, 9)), ..AttrPatch::default() };
+    bed.set(&bed.other, dir, times).await.unwrap();
+    bed.set(&bed.other, dir, mode(0o711)).await.unwrap();
+    refused(bed.set(&bed.other, dir, owner(1002)).await, FsError::NotPermitted);
+    assert_eq!(bed.set(&bed.other, dir, owner(1001)).await.unwrap().post.uid(), 1001);
 }
 async fn set_attr_owners_of_every_kind_round_trip(bed) {
     let id = users_file(bed, 0o644).await;

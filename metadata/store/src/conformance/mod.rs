@@ -17,6 +17,7 @@ mod remove;
 mod rename;
 mod replay;
 mod shares;
+mod xattr;
 
 pub use bed::{Bed, name, refused};
 pub use check::check_consistent;
@@ -55,6 +56,7 @@ pub fn cases() -> Vec<Case> {
         packs::cases(),
         replay::cases(),
         shares::cases(),
+        xattr::cases(),
     ];
     parts.into_iter().flatten().collect()
 }

@@ -11,7 +11,7 @@ use crate::rows::identity::{decode_acl, encode_acl, storable};
 use crate::rows::{InodeRow, damaged};
 use crate::wire::{BadRow, Reader, Writer};
 use bytes::Bytes;
-use dfs_model::{Acl, AclRef, FsError};
+use dfs_model::{Acl, AclMode, AclRef, Credentials, FsError, InodeFlags};
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher;
 use std::sync::Arc;
@@ -24,9 +24,25 @@ pub fn load(tx: &Tx<'_>, hash: [u8; 16]) -> StoreResult<AclRef> {
     decode_acl(&form).map(Arc::new).map_err(|error| damaged("ACL", error))
 }
 
-/// Gives a row another ACL (or none) and keeps the counts right. *Errors:* [`FsError::InvalidArgument`] for an ACL beyond
-/// its caps.
+/// What a change of mode does to an ACL in this share.
+pub fn mode_of_share(tx: &Tx<'_>) -> StoreResult<AclMode> {
+    Ok(AclMode::of_settings(&super::read_share(tx)?.settings))
+}
+
+/// Tests a change of the audit entries. *Errors:* [`FsError::PrivilegeNotHeld`].
+pub fn check_audit(old: Option<&Acl>, new: &Acl, who: &Credentials) -> StoreResult<()> {
+    let same = old.and_then(|acl| acl.sacl.as_ref()) == new.sacl.as_ref();
+    let may = same || who.is_root() || who.privileges.security;
+    if may { Ok(()) } else { Err(FsError::PrivilegeNotHeld.into()) }
+}
+
+/// Gives a row another ACL (or none) and keeps the counts and the flag right; the same one costs nothing.
+/// *Errors:* [`FsError::InvalidArgument`] for an ACL beyond its caps.
 pub fn replace(tx: &mut Tx<'_>, row: &mut InodeRow, acl: Option<AclRef>) -> StoreResult<()> {
+    if acl == row.inode.acl {
+        return Ok(());
+    }
+    row.inode.flags = row.inode.flags.with(InodeFlags::HAS_ACL, acl.is_some());
     let old = row.acl_hash;
     row.acl_hash = match &acl {
         Some(acl) => Some(hold(tx, acl)?),

@@ -5,10 +5,11 @@ use super::tx::{Stamp, changed, mutable, unchanged};
 use super::{Tx, acl, replay};
 use crate::rows::identity::storable;
 use crate::{OpContext, ReplayOp, RowChange, SetAttrRequest, StoreResult};
+use dfs_model::acl::apply::changed as changed_list;
 use dfs_model::inode::{dos, mode};
 use dfs_model::{
-    AttrPatch, Credentials, FsError, Guard, Identity, Inode, InodeFlags, InodeKind, Rights, ShareCeiling,
-    TimePatch, Timestamp, access,
+    AclMode, AttrPatch, Credentials, FsError, Guard, Identity, Inode, InodeFlags, InodeKind, Rights,
+    ShareCeiling, TimePatch, Timestamp, access,
 };
 
 /// DOS bits that a client may set (SEAM §3.1).
@@ -39,12 +40,11 @@ pub fn set_attr(tx: &mut Tx<'_>, cx: &OpContext<'_>, request: &SetAttrRequest) -
     check_rights(&row.inode, patch, cx.credentials)?;
     let stamp = Stamp::take(cx);
     let pre = row.inode.clone();
-    if let Some(new) = patch.acl.as_set() {
-        acl::replace(tx, &mut row, Some(new.clone()))?;
-        row.inode.flags = row.inode.flags.with(InodeFlags::HAS_ACL, true);
-        row.inode.mode = (row.inode.mode & !0o777) | mode_of_acl(&row.inode);
-    }
-    apply(&mut row.inode, patch, cx.credentials, stamp);
+    let touched = row.inode.acl.is_some() && !patch.mode.is_keep();
+    let how = if touched { acl::mode_of_share(tx)? } else { AclMode::default() };
+    let (bits, list) = changed_list(&row.inode, patch, how)?;
+    acl::replace(tx, &mut row, list)?;
+    apply(&mut row.inode, patch, bits, cx.credentials, stamp);
     tx.put_inode(&row);
     let change = changed(pre, &row.inode);
     replay::store(tx, cx, ReplayOp::SetAttr, request.inode, &change, None);
@@ -64,8 +64,7 @@ fn check_guard(inode: &Inode, guard: Guard) -> StoreResult<()> {
     if holds { Ok(()) } else { Err(FsError::GuardMismatch.into()) }
 }
 
-/// *Errors:* [`FsError::InvalidArgument`] for what is a journal record; [`FsError::InvalidOwner`];
-/// [`FsError::NotSupported`] for a chmod of an inode that has an ACL (the share's `acl_mode` comes with SMB and NFSv4).
+/// *Errors:* [`FsError::InvalidArgument`] for what is a journal record; [`FsError::InvalidOwner`].
 fn check_shape(inode: &Inode, patch: &AttrPatch) -> StoreResult<()> {
     let times_kept = patch.atime.is_keep() && patch.mtime.is_keep();
     if !patch.size.is_keep() || (inode.kind == InodeKind::File && !times_kept) {
@@ -77,9 +76,6 @@ fn check_shape(inode: &Inode, patch: &AttrPatch) -> StoreResult<()> {
     }
     if patch.dos.as_set().is_some_and(|bits| bits & !DOS_SETTABLE != 0) {
         return Err(FsError::InvalidArgument.into());
-    }
-    if !patch.mode.is_keep() && inode.acl.is_some() && patch.acl.is_keep() {
-        return Err(FsError::NotSupported.into());
     }
     Ok(())
 }
@@ -101,55 +97,29 @@ fn writable(who: &Credentials) -> StoreResult<()> {
 }
 
 fn check_rights(inode: &Inode, patch: &AttrPatch, who: &Credentials) -> StoreResult<()> {
-    let owner = access::is_owner(inode, who);
-    let refused = Err(FsError::NotPermitted.into());
-    if !patch.mode.is_keep() && !owner && !access::granted(inode, who).has(Rights::WRITE_ACL) {
-        return refused;
+    if !patch.mode.is_keep() || !patch.acl.is_keep() {
+        access::check_chmod(inode, who)?;
     }
-    if !patch.acl.is_keep() && !owner && !access::granted(inode, who).has(Rights::WRITE_ACL) {
-        return refused;
-    }
-    if let Some(new) = patch.owner.as_set() {
-        let takes = who.privileges.take_ownership && *new == Identity::Uid(who.uid);
-        let unchanged = owner && *new == inode.owner;
-        if !(who.is_root() || takes || unchanged) {
-            return refused;
-        }
-    }
-    if let Some(new) = patch.group.as_set() {
-        let member = *new == inode.group || matches!(new, Identity::Gid(gid) if who.in_group(*gid));
-        let own = owner && member;
-        if !(who.is_root() || own) {
-            return refused;
-        }
+    access::check_chown(inode, who, patch.owner.as_set(), patch.group.as_set())?;
+    if let Some(new) = patch.acl.as_set() {
+        acl::check_audit(inode.acl.as_deref(), new, who)?;
     }
     let attributes = !patch.dos.is_keep() || !patch.btime.is_keep();
-    if attributes && !owner && !access::granted(inode, who).has(Rights::WRITE_ATTRIBUTES) {
+    let may = access::is_owner(inode, who) || access::granted(inode, who).has(Rights::WRITE_ATTRIBUTES);
+    if attributes && !may {
         return Err(FsError::AccessDenied.into());
     }
-    check_times(inode, patch, who, owner)
-}
-
-/// utimes: anybody who may write sets both times to now; other times are the owner's to set.
-fn check_times(inode: &Inode, patch: &AttrPatch, who: &Credentials, owner: bool) -> StoreResult<()> {
     let times = [patch.atime, patch.mtime];
-    if owner || times.iter().all(|time| time.resolve(Timestamp::EPOCH).is_none()) {
+    if times.iter().all(|time| time.resolve(Timestamp::EPOCH).is_none()) {
         return Ok(());
     }
-    if times.iter().any(|time| matches!(time, TimePatch::Set(_))) {
-        return match access::granted(inode, who).has(Rights::WRITE_ATTRIBUTES) {
-            true => Ok(()),
-            false => Err(FsError::NotPermitted.into()),
-        };
-    }
-    Ok(access::check(inode, who, Rights::WRITE_DATA)?)
+    let explicit = times.iter().any(|time| matches!(time, TimePatch::Set(_)));
+    Ok(access::check_times(inode, who, explicit)?)
 }
 
-fn apply(inode: &mut Inode, patch: &AttrPatch, who: &Credentials, stamp: Stamp) {
-    if let Some(new) = patch.mode.as_set() {
-        let mask = patch.mode_mask.unwrap_or(mode::ALL) & mode::ALL;
-        inode.mode = (inode.mode & !mask) | (new & mask);
-    }
+/// Applies all of a patch but the ACL; `bits` is the mode that goes with it.
+fn apply(inode: &mut Inode, patch: &AttrPatch, bits: u16, who: &Credentials, stamp: Stamp) {
+    inode.mode = bits;
     let chown = !patch.owner.is_keep() || !patch.group.is_keep();
     if let Some(new) = patch.owner.as_set() {
         inode.owner = new.clone();
@@ -161,7 +131,8 @@ fn apply(inode: &mut Inode, patch: &AttrPatch, who: &Credentials, stamp: Stamp) 
         inode.mode = without_set_id(inode.mode);
     }
     let member = matches!(inode.group, Identity::Gid(gid) if who.in_group(gid));
-    if !patch.mode.is_keep() && !member && !who.is_root() {
+    let bits_set = !patch.mode.is_keep() || !patch.acl.is_keep();
+    if bits_set && !member && !who.is_root() {
         inode.mode &= !mode::SGID;
     }
     if let Some(bits) = patch.dos.as_set() {
@@ -176,7 +147,7 @@ fn apply(inode: &mut Inode, patch: &AttrPatch, who: &Credentials, stamp: Stamp) 
             *field = at;
         }
     }
-    if !patch.mode.is_keep() || chown || !patch.acl.is_keep() {
+    if bits_set || chown {
         inode.mode_change = stamp.change;
     }
     inode.create_verifier = None;
@@ -188,29 +159,4 @@ fn apply(inode: &mut Inode, patch: &AttrPatch, who: &Credentials, stamp: Stamp) 
 pub(super) fn without_set_id(bits: u16) -> u16 {
     let bits = bits & !mode::SUID;
     if bits & 0o010 != 0 { bits & !mode::SGID } else { bits }
-}
-
-/// The nine permission bits that an ACL gives owner, group and everybody else (RFC 8881 §6.4.1: read, write and execute
-/// by the special subjects' entries, in order).
-fn mode_of_acl(inode: &Inode) -> u16 {
-    use dfs_model::{AceType, WellKnown};
-    let Some(dacl) = inode.acl.as_ref().and_then(|acl| acl.dacl.as_ref()) else { return 0o777 };
-    let bits_for = |class: Option<WellKnown>| -> u16 {
-        let (mut allowed, mut denied) = (0u32, 0u32);
-        for ace in dacl.iter().filter(|ace| ace.flags & 0x8 == 0) {
-            let everyone = ace.who == Identity::WellKnown(WellKnown::Everyone);
-            if !everyone && class.is_none_or(|class| ace.who != Identity::WellKnown(class)) {
-                continue;
-            }
-            match ace.kind {
-                AceType::Allow => allowed |= ace.mask & !denied,
-                AceType::Deny => denied |= ace.mask & !allowed,
-                AceType::Audit | AceType::Alarm => {}
-            }
-        }
-        let has = |right: Rights| u16::from(allowed & right.0 == right.0);
-        let write = Rights::WRITE_DATA.and(Rights::APPEND_DATA);
-        (has(Rights::READ_DATA) << 2) | (has(write) << 1) | has(Rights::EXECUTE)
-    };
-    (bits_for(Some(WellKnown::Owner)) << 6) | (bits_for(Some(WellKnown::Group)) << 3) | bits_for(None)
 }

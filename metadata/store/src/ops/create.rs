@@ -7,8 +7,12 @@ use crate::rows::{DentryRow, InodeRow};
 use crate::{CreateMode, CreateRequest, Created, Dentry, OpContext, ReplayOp, StoreResult};
 use bytes::Bytes;
 use dfs_log::Rule;
+use dfs_model::acl::Heir;
+use dfs_model::acl::apply::{self, Newborn};
 use dfs_model::inode::{dos, mode};
-use dfs_model::{Cookie, FsError, Identity, Inode, InodeFlags, InodeId, InodeKind, Rights, Seq, access};
+use dfs_model::{
+    AclMode, AclRef, Cookie, FsError, Identity, Inode, InodeFlags, InodeId, InodeKind, Rights, Seq, access,
+};
 
 /// Most names of an inode, and most subdirectories of a directory: what fits a signed 32-bit link count.
 pub const LINKS_MAX: u32 = i32::MAX as u32;
@@ -97,6 +101,7 @@ fn newborn(
     let kind = request.kind;
     kind_rules(cx, request)?;
     let (owner, group) = ownership(cx, request, dir)?;
+    let (bits, list) = initial_mode(tx, cx, request, dir, (&owner, &group))?;
     let patch = &request.attrs;
     let is_dir = kind == InodeKind::Directory;
     let now = stamp.now;
@@ -109,7 +114,7 @@ fn newborn(
         id,
         generation: dfs_model::Generation(0),
         kind,
-        mode: initial_mode(cx, request, dir, &group),
+        mode: bits,
         nlink: if is_dir { 2 } else { 1 },
         owner,
         group,
@@ -133,10 +138,7 @@ fn newborn(
         dos_change: stamp.change,
     };
     let mut row = InodeRow { inode, acl_hash: None, last_cookie: Cookie(0), tail: Bytes::new() };
-    if let Some(acl) = patch.acl.as_set() {
-        acl::replace(tx, &mut row, Some(acl.clone()))?;
-        row.inode.flags = row.inode.flags.with(InodeFlags::HAS_ACL, true);
-    }
+    acl::replace(tx, &mut row, list)?;
     Ok(row)
 }
 
@@ -178,14 +180,31 @@ fn ownership(cx: &OpContext<'_>, request: &CreateRequest, dir: &Inode) -> StoreR
     Ok((owner, group))
 }
 
-fn initial_mode(cx: &OpContext<'_>, request: &CreateRequest, dir: &Inode, group: &Identity) -> u16 {
+/// Mode and ACL of the new inode. *Errors:* [`FsError::InvalidArgument`], [`FsError::PrivilegeNotHeld`] for the ACL.
+fn initial_mode(
+    tx: &Tx<'_>,
+    cx: &OpContext<'_>,
+    request: &CreateRequest,
+    dir: &Inode,
+    (owner, group): (&Identity, &Identity),
+) -> StoreResult<(u16, Option<AclRef>)> {
     let is_dir = request.kind == InodeKind::Directory;
-    if request.kind == InodeKind::Symlink {
-        return 0o777;
+    if let Some(new) = request.attrs.acl.as_set() {
+        acl::check_audit(None, new, cx.credentials)?;
     }
-    let default = if is_dir { 0o755 } else { 0o644 };
-    let asked = request.attrs.mode.as_set().copied().unwrap_or(default) & mode::ALL;
-    let mut bits = asked & !(cx.credentials.umask.unwrap_or(0) & 0o777);
+    let how = if dir.acl.is_some() { acl::mode_of_share(tx)? } else { AclMode::default() };
+    let new = Newborn {
+        kind: request.kind,
+        heir: Heir { is_dir, owner, group },
+        parent: dir.acl.as_ref(),
+        asked: &request.attrs,
+        default_mode: if is_dir { 0o755 } else { 0o644 },
+        umask: cx.credentials.umask.unwrap_or(0),
+    };
+    let (mut bits, list) = apply::newborn(new, how)?;
+    if request.kind == InodeKind::Symlink {
+        return Ok((bits, list));
+    }
     let member = matches!(group, Identity::Gid(gid) if cx.credentials.in_group(*gid));
     if !is_dir && !member && !cx.credentials.is_root() {
         bits &= !mode::SGID;
@@ -193,5 +212,5 @@ fn initial_mode(cx: &OpContext<'_>, request: &CreateRequest, dir: &Inode, group:
     if is_dir && dir.mode & mode::SGID != 0 {
         bits |= mode::SGID;
     }
-    bits
+    Ok((bits, list))
 }

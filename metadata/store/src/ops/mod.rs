@@ -16,6 +16,7 @@ mod rename;
 mod replay;
 mod share;
 mod tx;
+mod xattr;
 
 pub use attrs::set_attr;
 pub use create::create;
@@ -33,6 +34,7 @@ pub use share::{
     state_put, write_ends,
 };
 pub use tx::Tx;
+pub use xattr::{xattr_set, xattrs};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! `remove` and `reap`: the end of names and of inodes.
 
 use super::tx::{Stamp, changed, mutable};
-use super::{Tx, acl, replay};
+use super::{Tx, acl, replay, xattr};
 use crate::key::{self, Table, prefix_end, suffix_u64};
 use crate::rows::{DentryRow, Head, InodeRow, damaged};
 use crate::{
@@ -110,9 +110,10 @@ pub fn reap(tx: &mut Tx<'_>, epoch: Epoch, inode: InodeId) -> StoreResult<bool> 
 
 /// Deletes an inode's row, whose names and extents are gone.
 fn free_inode(tx: &mut Tx<'_>, head: &mut Head, row: &mut InodeRow) -> StoreResult<()> {
-    let shown = row.inode.acl.clone();
+    let shown = row.inode.clone();
     acl::replace(tx, row, None)?;
-    row.inode.acl = shown;
+    xattr::free(tx, &shown)?;
+    row.inode = shown;
     tx.delete(key::inode(tx.share, row.inode.id));
     head.inodes = head.inodes.saturating_sub(1);
     Ok(())

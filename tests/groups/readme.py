@@ -48,6 +48,9 @@ def in_project(group, home, block):
         rust = {name: os.environ.get(name) or str(pathlib.Path.home() / folder)
                 for name, folder in (("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup"))}
         env = {**cargo.environment(), **rust, "HOME": str(home)}
+        # What is fetched from elsewhere is there afterwards: the network below has no way out.
+        for package in ("dfs-server", "dfsctl", "dfs-lab"):
+            cargo.binary(package, "dfs" if package == "dfs-server" else None)
         # A reader's share lives as long as he likes; here the namespace's end takes it along, after an orderly stop.
         text = f"set -eu\nip link set lo up\n{block}\n{ROOT}/deploy/quickstart --stop\n"
         _, output = common.run(["unshare", "--net", "--pid", "--fork", "--mount-proc", "bash", "-c", text], 2400, env=env)

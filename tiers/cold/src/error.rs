@@ -99,21 +99,21 @@ impl PermanentCause {
         }
     }
 
-    /// Whether it concerns the store as a whole and not one request or object: what alarms and back-pressure act on.
+    /// What it takes away.
     #[must_use]
-    pub fn is_store_wide(self) -> bool {
+    pub fn scope(self) -> CauseScope {
         match self {
             PermanentCause::BucketMissing
-            | PermanentCause::AccessDenied
             | PermanentCause::BadCredentials
             | PermanentCause::ClockSkew
-            | PermanentCause::WrongEndpoint
-            | PermanentCause::StoreFull
-            | PermanentCause::ReadOnly => true,
+            | PermanentCause::WrongEndpoint => CauseScope::Store,
+            PermanentCause::AccessDenied | PermanentCause::StoreFull | PermanentCause::ReadOnly => {
+                CauseScope::Operation
+            }
             PermanentCause::BadRequest
             | PermanentCause::Unsupported
             | PermanentCause::OutOfRange
-            | PermanentCause::Other => false,
+            | PermanentCause::Other => CauseScope::Request,
         }
     }
 
@@ -138,6 +138,17 @@ impl PermanentCause {
             PermanentCause::Other => "see the store's own message",
         }
     }
+}
+
+/// How much a permanent cause takes away: what alarms and back-pressure act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CauseScope {
+    /// Every operation of the store.
+    Store,
+    /// This operation, on every object: rights and room are given operation by operation.
+    Operation,
+    /// One request or object.
+    Request,
 }
 
 /// What a caller would do differently.

@@ -1,14 +1,16 @@
 //! Whether a store can be used, as status, alarms and back-pressure see it: fed by every attempt, watched by whoever likes.
 //!
 //! ```text
-//!            several failed attempts in a row            store-wide permanent error
+//!            several failed attempts in a row        permanent error that stops the store
 //!   Up ────────────────────────────────────► Down ──────────────────────────────► Permanent
-//!    ▲ ◄───────────── any success ────────────┘ ◄── success of the same operation ──┘
+//!    ▲ ◄───────────── any success ────────────┘ ◄────── a success that lifts it ──┘
 //! ```
-//! Success of another operation does not lift a permanent state: reads may work where writes are denied. Throttling and
-//! errors about one object say that the store is alive and change nothing.
+//! A missing bucket, bad credentials and the like stop every operation, and any success lifts them. A right, or room, is given
+//! operation by operation: only a lack of it for puts or gets stops the store, and only success of the same lifts it, because
+//! reads may work where writes are denied. Where deletes alone are denied, dead packs stay and nothing else suffers: that is
+//! told as the last error. Throttling and errors about one object say that the store is alive and change nothing.
 
-use crate::{ColdError, ColdErrorKind, ColdOp, PermanentCause};
+use crate::{CauseScope, ColdError, ColdErrorKind, ColdOp, PermanentCause};
 use dfs_model::Timestamp;
 use tokio::sync::watch;
 
@@ -28,7 +30,7 @@ pub enum ColdState {
         since: Timestamp,
         /// Why.
         cause: PermanentCause,
-        /// Which operation it refuses; success of the same lifts it.
+        /// Which operation it refused first.
         op: ColdOp,
     },
 }
@@ -64,6 +66,15 @@ impl ColdHealth {
     }
 }
 
+/// Whether a cause that one operation met leaves the store of no use for files. Upkeep can wait: what it cannot do is told.
+fn stops_files(cause: PermanentCause, op: ColdOp) -> bool {
+    match cause.scope() {
+        CauseScope::Store => true,
+        CauseScope::Operation => matches!(op, ColdOp::Put | ColdOp::Get | ColdOp::Open),
+        CauseScope::Request => false,
+    }
+}
+
 /// Takes the outcomes and keeps the state.
 pub(crate) struct HealthKeeper {
     sender: watch::Sender<ColdHealth>,
@@ -92,7 +103,8 @@ impl HealthKeeper {
             health.last_success = Some(now);
             health.failures = 0;
             match health.state {
-                ColdState::Permanent { op: refused, .. } if refused != op => {}
+                ColdState::Permanent { cause, op: refused, .. }
+                    if refused != op && cause.scope() != CauseScope::Store => {}
                 _ => health.state = ColdState::Up,
             }
         })
@@ -101,13 +113,18 @@ impl HealthKeeper {
     /// Notes a failure. Returns the new state if it changed.
     pub(crate) fn failure(&self, error: &ColdError, now: Timestamp) -> Option<ColdState> {
         match error.kind {
-            ColdErrorKind::Permanent(cause) if cause.is_store_wide() => self.change(|health| {
-                health.last_error = Some((now, error.to_string()));
-                match health.state {
-                    ColdState::Permanent { cause: known, .. } if known == cause => {}
-                    _ => health.state = ColdState::Permanent { since: now, cause, op: error.op },
-                }
-            }),
+            ColdErrorKind::Permanent(cause) if cause.scope() != CauseScope::Request => {
+                self.change(|health| {
+                    health.last_error = Some((now, error.to_string()));
+                    match health.state {
+                        ColdState::Permanent { cause: known, .. } if known == cause => {}
+                        _ if stops_files(cause, error.op) => {
+                            health.state = ColdState::Permanent { since: now, cause, op: error.op };
+                        }
+                        _ => {}
+                    }
+                })
+            }
             ColdErrorKind::Retry | ColdErrorKind::Unknown => self.change(|health| {
                 health.last_error = Some((now, error.to_string()));
                 if health.failures == 0 {
@@ -141,6 +158,7 @@ impl HealthKeeper {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -165,7 +183,27 @@ mod tests {
     }
 
     #[test]
-    fn permanent_state_ends_only_with_success_of_the_same_operation() {
+    fn denied_deletes_are_told_and_leave_the_store_up() {
+        let keeper = HealthKeeper::new(3);
+        let denied = ColdErrorKind::Permanent(PermanentCause::AccessDenied);
+        for op in [ColdOp::Delete, ColdOp::List, ColdOp::Head, ColdOp::PutOwner, ColdOp::GetOwner] {
+            assert_eq!(keeper.failure(&error(denied, op), Timestamp::new(1, 0)), None, "{op:?}");
+        }
+        let health = keeper.subscribe().borrow().clone();
+        assert!(health.is_up() && health.last_error.unwrap().1.contains("access_denied"));
+        assert!(keeper.failure(&error(denied, ColdOp::Get), Timestamp::new(2, 0)).is_some());
+    }
+
+    #[test]
+    fn missing_bucket_stops_the_store_by_any_operation_and_any_success_lifts_it() {
+        let keeper = HealthKeeper::new(3);
+        let gone = ColdErrorKind::Permanent(PermanentCause::BucketMissing);
+        assert!(keeper.failure(&error(gone, ColdOp::List), Timestamp::new(1, 0)).is_some());
+        assert_eq!(keeper.success(ColdOp::Put, Timestamp::new(2, 0)), Some(ColdState::Up));
+    }
+
+    #[test]
+    fn denied_puts_end_only_with_success_of_a_put() {
         let keeper = HealthKeeper::new(3);
         let denied = ColdErrorKind::Permanent(PermanentCause::AccessDenied);
         let at = |s| Timestamp::new(s, 0);

@@ -24,7 +24,7 @@ mod stack;
 mod store;
 
 pub use dir::DirCold;
-pub use error::{ColdError, ColdErrorKind, ColdOp, ColdResult, PermanentCause, RetryClass};
+pub use error::{CauseScope, ColdError, ColdErrorKind, ColdOp, ColdResult, PermanentCause, RetryClass};
 pub use health::{ColdHealth, ColdState};
 pub use key::{BadKey, KEY_LEN_MAX, Key, KeyPrefix, KeySpace};
 pub use layer::fault::{FaultCounts, FaultHandle, FaultPlan};

@@ -106,6 +106,11 @@ impl Books {
         }
     }
 
+    /// What the folder was told last.
+    pub fn reported(&self) -> Usage {
+        self.reported
+    }
+
     /// Takes everything reported back.
     pub fn withdraw(&mut self, pressure: &Pressure) {
         pressure.report(self.reported, Usage::default());

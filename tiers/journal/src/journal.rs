@@ -411,6 +411,6 @@ impl Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         self.books.lock().withdraw(&self.pressure);
-        self.pressure.wake();
+        self.pressure.set_permanent(self.share, None);
     }
 }

@@ -8,11 +8,11 @@
 
 use crate::error::ReserveError;
 use crate::journal::{Journal, Reservation};
-use crate::pressure::{Member, Reserve};
+use crate::pressure::{Member, Reserve, Usage};
 use crate::record::HEAD_MAX;
 use crate::segments::Sealed;
 use dfs_log::{LogError, Priority, SegmentInfo, SegmentState};
-use dfs_model::{ClientRef, Monotonic};
+use dfs_model::{ClientRef, Monotonic, ShareId};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -55,7 +55,8 @@ impl Journal {
         deadline: Option<Monotonic>,
     ) -> Result<Reservation, ReserveError> {
         let payload = bytes.saturating_add(HEAD_MAX as u64);
-        self.pressure.admit(who, payload, kind, deadline, &|| self.pool.poisoned().is_some()).await?;
+        let stopped = || self.pool.poisoned().is_some();
+        self.pressure.admit(self.share, who, payload, kind, deadline, &stopped).await?;
         if let Some(cause) = self.poisoned() {
             return Err(ReserveError::Poisoned { cause });
         }
@@ -172,6 +173,10 @@ impl Member for Journal {
 
     fn press(&self) {
         self.work.notify_one();
+    }
+
+    fn reported(&self) -> (ShareId, Usage) {
+        (self.share, self.books.lock().reported())
     }
 }
 

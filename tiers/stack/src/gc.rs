@@ -239,14 +239,17 @@ impl Collector {
             return Ok(Vec::new());
         }
         let outcomes = self.shared.cold.delete_batch(keys).await?;
-        let gone = outcomes.iter().map(|outcome| match outcome {
-            DeleteOutcome::Gone => true,
-            DeleteOutcome::Failed(error) => {
-                tracing::warn!(%error, "an object was not deleted; it is tried again");
-                false
-            }
-        });
-        Ok(gone.collect())
+        let refused = |outcome: &DeleteOutcome| match outcome {
+            DeleteOutcome::Gone => None,
+            DeleteOutcome::Failed(error) => Some(error.to_string()),
+        };
+        let gone: Vec<bool> = outcomes.iter().map(|outcome| refused(outcome).is_none()).collect();
+        if let Some(error) = outcomes.iter().find_map(refused) {
+            let count = gone.iter().filter(|gone| !**gone).count();
+            tracing::warn!(share = %self.shared.share, count, error, "objects were not deleted; they are tried again");
+            self.shared.note_error(&error);
+        }
+        Ok(gone)
     }
 
     async fn sweep(&self, now: Timestamp, report: &mut GcReport) -> Result<(), StackError> {

@@ -13,6 +13,7 @@ use crate::error::StackError;
 use crate::metrics::StackMetrics;
 use crate::stack::Shared;
 use bytes::Bytes;
+use dfs_block::block_hash;
 use dfs_cold::{ColdErrorKind, KeySpace, ObjectVersion};
 use dfs_model::{Epoch, Generation, Monotonic};
 use parking_lot::Mutex;
@@ -20,6 +21,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const MAGIC: &str = "dfs-owner 1";
+/// Begin of the last line: the xxh3-64 of the lines before it.
+const HASH: &str = "hash ";
+/// How often an object that makes no sense is read before it counts as somebody else's: a path that damages an answer is
+/// no claim on the share.
+const READS_MAX: usize = 4;
 /// Tries to take the object when others write it at the same time.
 const TAKES_MAX: usize = 4;
 /// How long an opening waits for the object store: an outage must not keep a share from being served.
@@ -47,16 +53,23 @@ impl OwnerRecord {
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let host: String = self.host.chars().filter(|c| !c.is_control()).take(255).collect();
-        Bytes::from(format!(
+        let mut text = format!(
             "{MAGIC}\nincarnation {}\nepoch {}\nhost {host}\nnonce {:032x}\ncontested {}\nformat {}\n",
             self.incarnation, self.epoch, self.nonce, self.contested, self.format
-        ))
+        );
+        let hash = block_hash(text.as_bytes());
+        text.push_str(&format!("{HASH}{hash:016x}\n"));
+        Bytes::from(text)
     }
 
-    /// Reads it back; `None` for anything else, which is then nobody's to overwrite.
+    /// Reads it back; `None` for anything else, a record with one byte changed included.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<OwnerRecord> {
         let text = std::str::from_utf8(bytes).ok()?;
+        let (text, hash) = text.strip_suffix('\n')?.rsplit_once(HASH)?;
+        if u64::from_str_radix(hash, 16).ok()? != block_hash(text.as_bytes()) {
+            return None;
+        }
         let mut lines = text.lines();
         if lines.next()? != MAGIC {
             return None;
@@ -171,14 +184,20 @@ impl Owner {
     }
 
     async fn find(&self) -> Result<Found, StackError> {
-        match self.shared.cold.get_owner(&self.keys.owner(self.shared.share)).await {
-            Ok((bytes, version)) => {
-                Ok(OwnerRecord::decode(&bytes)
-                    .map_or(Found::Foreign, |record| Found::Record(record, version)))
+        let key = self.keys.owner(self.shared.share);
+        for _ in 0..READS_MAX {
+            match self.shared.cold.get_owner(&key).await {
+                Ok((bytes, version)) => {
+                    if let Some(record) = OwnerRecord::decode(&bytes) {
+                        return Ok(Found::Record(record, version));
+                    }
+                    tracing::warn!(share = %self.shared.share, %key, "the owner object makes no sense; it is read again");
+                }
+                Err(error) if error.is_not_found() => return Ok(Found::Nothing),
+                Err(error) => return Err(error.into()),
             }
-            Err(error) if error.is_not_found() => Ok(Found::Nothing),
-            Err(error) => Err(error.into()),
         }
+        Ok(Found::Foreign)
     }
 
     /// Looks whether the object is still ours; takes it where it was not taken yet. *Errors:* `Cold` when nothing is known.
@@ -245,8 +264,11 @@ mod tests {
         let bytes = record.encode();
         let back = OwnerRecord::decode(&bytes).unwrap();
         assert_eq!(back, OwnerRecord { host: String::from("box one"), ..record });
-        for end in 0..bytes.len() - 3 {
-            assert_ne!(OwnerRecord::decode(&bytes[..end]), Some(back.clone()), "cut at {end}");
+        for at in 0..bytes.len() {
+            assert_eq!(OwnerRecord::decode(&bytes[..at]), None, "cut at {at}");
+            let mut wrong = bytes.to_vec();
+            wrong[at] ^= 0x10;
+            assert_eq!(OwnerRecord::decode(&wrong), None, "changed at {at}");
         }
         assert_eq!(OwnerRecord::decode(b"dfs-owner 2\nepoch 1\n"), None);
         assert_eq!(OwnerRecord::decode(&[0xff; 40]), None);

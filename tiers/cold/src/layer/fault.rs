@@ -41,7 +41,7 @@ pub struct FaultPlan {
     pub put_answer_delay: Duration,
     /// Ranged reads that come short.
     pub partial_rate: f64,
-    /// Ranged reads with a bit flipped.
+    /// Reads, of the owner object too, with a bit flipped.
     pub wrong_bytes_rate: f64,
 }
 
@@ -154,6 +154,19 @@ impl Fault {
         Ok(plan)
     }
 
+    fn maybe_flipped(&self, plan: &FaultPlan, bytes: Bytes) -> Bytes {
+        if bytes.is_empty() || !self.handle.hit(plan.wrong_bytes_rate) {
+            return bytes;
+        }
+        self.handle.count(|c| c.wrong_bytes += 1);
+        let at = (self.handle.next() % bytes.len() as u64) as usize;
+        let mut wrong = bytes.to_vec();
+        if let Some(byte) = wrong.get_mut(at) {
+            *byte ^= 1 << (self.handle.next() % 8);
+        }
+        wrong.into()
+    }
+
     fn land_later(&self, key: &Key, body: PutBody, delay: Duration) {
         let (inner, key, handle) = (Arc::clone(&self.inner), key.clone(), self.handle.clone());
         handle.count(|c| c.late_puts += 1);
@@ -206,8 +219,9 @@ impl ColdStore for Fault {
     }
 
     async fn get_owner(&self, key: &Key) -> ColdResult<(Bytes, ObjectVersion)> {
-        self.before(ColdOp::GetOwner, key.as_str()).await?;
-        self.inner.get_owner(key).await
+        let plan = self.before(ColdOp::GetOwner, key.as_str()).await?;
+        let (bytes, version) = self.inner.get_owner(key).await?;
+        Ok((self.maybe_flipped(&plan, bytes), version))
     }
 
     async fn get_range(&self, key: &Key, range: Range<u64>) -> ColdResult<Bytes> {
@@ -220,16 +234,7 @@ impl ColdStore for Fault {
             self.handle.count(|c| c.partial += 1);
             return Ok(bytes.slice(..(self.handle.next() % bytes.len() as u64) as usize));
         }
-        if self.handle.hit(plan.wrong_bytes_rate) {
-            self.handle.count(|c| c.wrong_bytes += 1);
-            let at = (self.handle.next() % bytes.len() as u64) as usize;
-            let mut wrong = bytes.to_vec();
-            if let Some(byte) = wrong.get_mut(at) {
-                *byte ^= 1 << (self.handle.next() % 8);
-            }
-            return Ok(wrong.into());
-        }
-        Ok(bytes)
+        Ok(self.maybe_flipped(&plan, bytes))
     }
 
     async fn head(&self, key: &Key) -> ColdResult<ObjectInfo> {

@@ -1,7 +1,7 @@
 //! Back-pressure of one data folder, shared by its journals.
 //!
 //! The only place where writers wait (DESIGN §6.4, §8). What it decides is in [`decide`]; this file keeps the facts:
-//! occupancy as the journals report it, the measured drain, the clients, a permanent cause.
+//! occupancy as the journals report it, the measured drain, the clients, the shares' permanent causes.
 //!
 //! *Invariants:* no lock is held over a wait; a journal's report is withdrawn when the journal is dropped, so that a
 //! closed share never presses on the others. *A cancelled* wait leaves at most a slightly longer queue for its client.
@@ -11,9 +11,10 @@ mod meters;
 
 pub use decide::Reserve;
 use decide::{DATA_UNTIL, Decision, FREE_UNTIL, Facts, PACE_MAX};
-use dfs_model::{ClientRef, Clock, Monotonic};
+use dfs_model::{ClientRef, Clock, Monotonic, ShareId};
 use meters::{Clients, DrainRate};
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -60,8 +61,8 @@ pub struct PressureStatus {
     pub overlay_bytes: u64,
     /// Measured bytes that drain in a second.
     pub drain_bytes_per_second: u64,
-    /// Why nothing can be uploaded until an operator acts.
-    pub permanent: Option<String>,
+    /// Shares of which nothing can be uploaded until an operator acts, and why.
+    pub permanent: BTreeMap<ShareId, String>,
 }
 
 /// What a journal does for the folder.
@@ -70,6 +71,8 @@ pub(crate) trait Member: Send + Sync {
     fn reclaim(self: Arc<Self>);
     /// Wakes its flusher.
     fn press(&self);
+    /// Its share, and what it reported last.
+    fn reported(&self) -> (ShareId, Usage);
 }
 
 /// What a journal reports; the sums over all journals are the folder's.
@@ -83,6 +86,16 @@ pub(crate) struct Usage {
     pub overlay_bytes: u64,
 }
 
+impl Usage {
+    fn plus(self, other: Usage) -> Usage {
+        Usage {
+            span_bytes: self.span_bytes + other.span_bytes,
+            dirty_segments: self.dirty_segments + other.dirty_segments,
+            overlay_bytes: self.overlay_bytes + other.overlay_bytes,
+        }
+    }
+}
+
 /// Back-pressure of one data folder.
 pub struct Pressure {
     options: PressureOptions,
@@ -92,7 +105,7 @@ pub struct Pressure {
     overlay_bytes: AtomicU64,
     members: Mutex<Vec<Weak<dyn Member>>>,
     meters: Mutex<Meters>,
-    permanent: Mutex<Option<String>>,
+    permanent: Mutex<BTreeMap<ShareId, String>>,
     progress: Notify,
 }
 
@@ -114,7 +127,7 @@ impl Pressure {
             overlay_bytes: AtomicU64::new(0),
             members: Mutex::new(Vec::new()),
             meters: Mutex::new(Meters::default()),
-            permanent: Mutex::new(None),
+            permanent: Mutex::new(BTreeMap::new()),
             progress: Notify::new(),
         })
     }
@@ -124,23 +137,50 @@ impl Pressure {
     /// *Units:* the largest of: bytes from the segment of the oldest unplaced record to the head over `journal.size`;
     /// segments in use over all segments, one open segment not counted; memory of the overlays over its maximum.
     pub fn occupancy(&self) -> f64 {
-        let ratio = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
-        let segments_total = self.options.journal_bytes / self.options.segment_bytes.max(1);
-        let segments = self.dirty_segments.load(Ordering::Relaxed).saturating_sub(1);
-        ratio(self.span_bytes.load(Ordering::Relaxed), self.options.journal_bytes)
-            .max(ratio(segments, segments_total))
-            .max(ratio(self.overlay_bytes.load(Ordering::Relaxed), self.options.overlay_bytes_max))
+        self.share_of_pool(Usage {
+            span_bytes: self.span_bytes.load(Ordering::Relaxed),
+            dirty_segments: self.dirty_segments.load(Ordering::Relaxed),
+            overlay_bytes: self.overlay_bytes.load(Ordering::Relaxed),
+        })
     }
 
-    /// Says that uploads fail until an operator acts, and why; `None` when they work again.
-    pub fn set_permanent(&self, cause: Option<String>) {
-        *self.permanent.lock() = cause;
+    fn share_of_pool(&self, usage: Usage) -> f64 {
+        let ratio = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
+        let segments_total = self.options.journal_bytes / self.options.segment_bytes.max(1);
+        let segments = usage.dirty_segments.saturating_sub(1);
+        ratio(usage.span_bytes, self.options.journal_bytes)
+            .max(ratio(segments, segments_total))
+            .max(ratio(usage.overlay_bytes, self.options.overlay_bytes_max))
+    }
+
+    /// Says that uploads of a share fail until an operator acts, and why; `None` when they work again or it is closed.
+    pub fn set_permanent(&self, share: ShareId, cause: Option<String>) {
+        let mut known = self.permanent.lock();
+        match cause {
+            Some(cause) => known.insert(share, cause),
+            None => known.remove(&share),
+        };
+        drop(known);
         self.progress.notify_waiters();
     }
 
-    /// Why uploads fail until an operator acts.
-    pub fn permanent(&self) -> Option<String> {
-        self.permanent.lock().clone()
+    /// Why uploads of a share fail until an operator acts.
+    pub fn permanent(&self, share: ShareId) -> Option<String> {
+        self.permanent.lock().get(&share).cloned()
+    }
+
+    /// Why a share gets no room before an operator acts: its own cause, or that of shares which fill the pool by
+    /// themselves, so that the draining of the others makes no room.
+    fn refusal(&self, share: ShareId) -> Option<String> {
+        let causes = self.permanent.lock().clone();
+        if causes.is_empty() || causes.contains_key(&share) {
+            return causes.get(&share).cloned();
+        }
+        let stuck = self.members().into_iter().map(|member| member.reported());
+        let stuck = stuck.filter(|(share, _)| causes.contains_key(share));
+        let stuck = stuck.fold(Usage::default(), |sum, (_, usage)| sum.plus(usage));
+        let cause = causes.into_values().next();
+        cause.filter(|_| self.share_of_pool(stuck) >= DATA_UNTIL)
     }
 
     /// Bytes that drain in a second, measured.
@@ -156,7 +196,7 @@ impl Pressure {
             journal_bytes: self.options.journal_bytes,
             overlay_bytes: self.overlay_bytes.load(Ordering::Relaxed),
             drain_bytes_per_second: self.drain_rate() as u64,
-            permanent: self.permanent(),
+            permanent: self.permanent.lock().clone(),
         }
     }
 
@@ -217,12 +257,19 @@ impl Pressure {
         self.progress.notify_waiters();
     }
 
-    fn decision(&self, who: &ClientRef, bytes: u64, kind: Reserve, now: Monotonic) -> Decision {
+    fn decision(
+        &self,
+        share: ShareId,
+        who: &ClientRef,
+        bytes: u64,
+        kind: Reserve,
+        now: Monotonic,
+    ) -> Decision {
         let occupancy = self.occupancy();
         if occupancy < FREE_UNTIL {
             return Decision::Go;
         }
-        let permanent = self.permanent.lock().is_some();
+        let permanent = occupancy >= DATA_UNTIL && self.refusal(share).is_some();
         let mut meters = self.meters.lock();
         let clients = meters.clients.seen(who, now);
         let drain_bytes_per_second = meters.drain.read(now);
@@ -233,10 +280,11 @@ impl Pressure {
         }
     }
 
-    /// Waits until a reservation may go on. *Errors:* [`ReserveError::Delay`] at the deadline,
+    /// Waits until a reservation of a share may go on. *Errors:* [`ReserveError::Delay`] at the deadline,
     /// [`ReserveError::NoSpace`] under a permanent cause. *Cancel:* safe.
     pub(crate) async fn admit(
         &self,
+        share: ShareId,
         who: &ClientRef,
         bytes: u64,
         kind: Reserve,
@@ -252,7 +300,7 @@ impl Pressure {
             }
             let left = deadline.map_or(Duration::MAX, |deadline| deadline.since(now));
             let progress = self.progress(left);
-            match self.decision(who, bytes, kind, now) {
+            match self.decision(share, who, bytes, kind, now) {
                 Decision::Go => return Ok(now.since(start)),
                 Decision::Pace(_) if paced => return Ok(now.since(start)),
                 Decision::Pace(pace) => {
@@ -261,7 +309,9 @@ impl Pressure {
                     paced = true;
                 }
                 Decision::NoSpace => {
-                    return Err(ReserveError::NoSpace { cause: self.permanent().unwrap_or_default() });
+                    if let Some(cause) = self.refusal(share) {
+                        return Err(ReserveError::NoSpace { cause });
+                    }
                 }
                 Decision::Wait if left.is_zero() => return Err(ReserveError::Delay),
                 Decision::Wait => {

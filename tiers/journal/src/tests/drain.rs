@@ -86,15 +86,40 @@ async fn full_journal_delays_data_serves_control_and_goes_on_after_draining() {
 async fn permanent_cause_refuses_data_when_nearly_full_and_names_it() {
     let bench = Bench::new(3, 20).await;
     let rows = fill(&bench).await;
-    bench.pressure.set_permanent(Some("bucket gone".into()));
+    bench.pressure.set_permanent(SHARE, Some("bucket gone".into()));
     let refused = bench.journal.reserve(&client(1), 4096, Reserve::Data, None).await;
     assert_eq!(refused.err(), Some(ReserveError::NoSpace { cause: "bucket gone".into() }));
     bench.append(&rows[0], Record::SetSize { size: 0, mtime: None }).await;
-    bench.pressure.set_permanent(None);
+    bench.pressure.set_permanent(SHARE, None);
     rows.iter().take(rows.len() / 2).for_each(|file| {
         flush(&bench, file.id);
     });
     assert!(bench.journal.reserve(&client(1), 4096, Reserve::Data, None).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn permanent_cause_of_one_share_refuses_another_only_where_it_fills_the_pool_alone() {
+    const OTHER: ShareId = ShareId(0x07e4);
+    let bench = Bench::new(3, 20).await;
+    let settings = options(&bench.clock, &Mutations::none());
+    let recovered = Journal::recover(bench.pool.clone(), OTHER, settings, bench.pressure.clone()).await;
+    let other = recovered.unwrap().start(Epoch(1), &[], &HashMap::new()).await.unwrap();
+    fill(&bench).await;
+    let ask = async |journal: &Journal| {
+        let deadline = Some(bench.clock.monotonic().plus(Duration::from_secs(2)));
+        journal.reserve(&client(1), 4096, Reserve::Data, deadline).await.map(drop)
+    };
+    let refused = |cause: &str| Err(ReserveError::NoSpace { cause: cause.into() });
+    bench.pressure.set_permanent(OTHER, Some("denied".into()));
+    assert_eq!(ask(&bench.journal).await, Err(ReserveError::Delay), "what fills the pool will drain");
+    assert_eq!(ask(&other).await, refused("denied"));
+    bench.pressure.set_permanent(SHARE, Some("bucket gone".into()));
+    bench.pressure.set_permanent(OTHER, None);
+    assert_eq!(bench.pressure.permanent(SHARE).as_deref(), Some("bucket gone"));
+    assert_eq!(ask(&other).await, refused("bucket gone"), "what fills the pool will not drain");
+    drop(bench.journal);
+    assert_eq!(bench.pressure.status().permanent.len(), 0, "a closed share presses on nobody");
+    assert_eq!(ask(&other).await, Err(ReserveError::Delay), "its log keeps its room, but that is no refusal");
 }
 
 #[tokio::test(start_paused = true)]

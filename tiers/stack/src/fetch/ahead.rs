@@ -31,6 +31,14 @@ impl Staged {
         }
     }
 
+    /// Gives back what a block takes beyond `bytes`.
+    pub fn shrink(&mut self, block: BlockId, bytes: u64) {
+        if let Some(held) = self.bytes.get_mut(&block) {
+            self.used -= held.saturating_sub(bytes);
+            *held = bytes.min(*held);
+        }
+    }
+
     pub fn remove(&mut self, block: BlockId) {
         if let Some(bytes) = self.bytes.remove(&block) {
             self.used -= bytes;
@@ -60,8 +68,12 @@ mod tests {
         let block = |index| BlockId { pack: PackId(3), index };
         let mut staged = Staged::new(100);
         (0..10).for_each(|n| staged.add(block(n), 10));
+        (0..10).for_each(|n| staged.shrink(block(n), 6));
+        assert_eq!(staged.free(), 40);
+        (10..20).for_each(|n| staged.add(block(n), 4));
         assert_eq!(staged.free(), 0);
         assert_eq!(staged.oldest(|b| b.index > 3), Some(block(4)));
+        (10..20).for_each(|n| staged.remove(block(n)));
         [5, 0, 9, 1, 2, 3, 4, 8, 7, 6].iter().for_each(|n| staged.remove(block(*n)));
         staged.remove(block(6));
         assert_eq!(staged.free(), 100);

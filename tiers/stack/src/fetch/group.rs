@@ -17,7 +17,7 @@ const GAP_MAX: u64 = 128 << 10;
 /// Warm reads at once.
 const WARM_WIDTH: usize = 8;
 /// How often a block is fetched again after a damaged answer, before the object counts as damaged.
-const TRIES_AFTER_DAMAGE: u32 = 3;
+const TRIES_AFTER_DAMAGE: u32 = 4;
 
 /// One block to fetch, and whom to tell.
 pub(crate) struct Job {

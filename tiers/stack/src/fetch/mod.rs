@@ -90,12 +90,14 @@ impl Fetcher {
                 taken += 1;
                 continue;
             }
-            if !flights.make_room(u64::from(piece.block.decoded_len)) {
+            // On its way a block takes memory twice: as it comes, and decoded.
+            let under_way = u64::from(piece.block.stored_len) + u64::from(piece.block.decoded_len);
+            if !flights.make_room(under_way) {
                 break;
             }
             let (flight, end) = Flight::new(true);
             flights.open.insert(piece.id, flight);
-            flights.staged.add(piece.id, u64::from(piece.block.decoded_len));
+            flights.staged.add(piece.id, under_way);
             drop(flights);
             taken += 1;
             jobs.push(Job { piece: *piece, end });
@@ -140,7 +142,9 @@ impl Fetcher {
         job.end.send_replace(Some(result));
         let mut flights = self.flights.lock();
         let keep = !failed && flights.open.get(&job.piece.id).is_some_and(|flight| flight.ahead);
-        if !keep {
+        if keep {
+            flights.staged.shrink(job.piece.id, u64::from(job.piece.block.decoded_len));
+        } else {
             flights.open.remove(&job.piece.id);
             flights.staged.remove(job.piece.id);
         }

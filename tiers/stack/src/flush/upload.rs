@@ -10,7 +10,7 @@
 use super::draft::Draft;
 use crate::metrics::StackMetrics;
 use crate::stack::Shared;
-use dfs_cold::{ColdError, ColdErrorKind, KeySpace, PutOutcome};
+use dfs_cold::{CauseScope, ColdError, ColdErrorKind, KeySpace, PutOutcome};
 use dfs_log::mutation::Rule;
 use dfs_model::{ExtentRun, PackId};
 use dfs_policy::{UploadFacts, UploadOutcome};
@@ -221,7 +221,7 @@ impl Uploads {
                     if throttled { &self.metrics.uploads_throttled } else { &self.metrics.uploads_failed };
                 metric.increment(1);
                 self.shared.note_error(&error.to_string());
-                if error.cause().is_some_and(dfs_cold::PermanentCause::is_store_wide) {
+                if error.cause().is_some_and(|cause| cause.scope() != CauseScope::Request) {
                     self.set_permanent(error);
                 }
             }
@@ -236,14 +236,14 @@ impl Uploads {
         if known.is_none() {
             tracing::error!(share = %self.shared.share, %error, "uploads are refused until this is put right; writes stop when the log is 90 % full");
         }
-        self.shared.pressure.set_permanent(Some(cause.clone()));
+        self.shared.pressure.set_permanent(self.shared.share, Some(cause.clone()));
         *known = Some(cause);
     }
 
     fn lift_permanent(&self) {
         if self.permanent.lock().take().is_some() {
             tracing::info!(share = %self.shared.share, "uploads work again");
-            self.shared.pressure.set_permanent(None);
+            self.shared.pressure.set_permanent(self.shared.share, None);
         }
     }
 

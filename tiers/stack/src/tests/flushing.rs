@@ -107,12 +107,12 @@ async fn permanent_refusal_is_told_to_back_pressure_and_taken_back() {
     bench.faults.change(|plan| plan.permanent = Some(PermanentCause::AccessDenied));
     bench.write(inode, 0, &noise(1, 5000)).await;
     tokio::time::sleep(Duration::from_secs(120)).await;
-    let cause = bench.pressure.permanent().unwrap();
+    let cause = bench.pressure.permanent(SHARE).unwrap();
     assert!(cause.contains("allow these credentials"), "{cause}");
     assert!(bench.stack.status().cold_permanent.is_some());
     bench.faults.heal();
     bench.flush().await;
-    assert_eq!(bench.pressure.permanent(), None);
+    assert_eq!(bench.pressure.permanent(SHARE), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -166,3 +166,16 @@ async fn unreachable_store_does_not_keep_the_share_closed_and_the_owner_object_i
         "a lost owner object is noticed"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn owner_object_damaged_on_its_way_is_read_again_and_damaged_for_good_is_nobodys() {
+    let bench = Bench::new(quiet()).await;
+    bench.faults.change(|plan| plan.wrong_bytes_rate = 0.3);
+    for _ in 0..20 {
+        bench.stack.check_owner().await.unwrap();
+    }
+    assert!(bench.faults.counts().wrong_bytes > 2);
+    assert!(matches!(bench.stack.status().owner, OwnerState::Held { .. }));
+    bench.faults.change(|plan| plan.wrong_bytes_rate = 1.0);
+    assert!(matches!(bench.stack.check_owner().await, Err(StackError::Owned { .. })));
+}

@@ -18,26 +18,21 @@ from common import CI, check
 from s3_scene import CUT_SECONDS, Load, cold_again, drained, make_tree, scene
 
 
-def trouble(group, store, name, orders, under_reads=False):
-    """The common case: write under the trouble, drain, and read back from the bucket, in peace or under it too."""
+def trouble(group, store, name, orders):
+    """The common case: write, drain, and read back from the bucket by a gateway without a cache, all of it under the trouble."""
     with group.case(name.replace("-", " ")) as note, scene(store, name) as (server, proxy, _, tree):
-        if not under_reads:
-            proxy.tell(orders)
+        proxy.tell(orders)
         load = Load(server, name, tree)
         note.append(load.finish())
         drained(server, name)
-        if under_reads:
-            proxy.tell(orders)
-        else:
-            proxy.tell("clear")
         note.append(cold_again(server, load))
         stats = proxy.stats()
+        note.append(f"{stats['gets']} GETs, {stats['puts']} PUTs, {stats['refused']} refused, {stats['damaged']} bodies damaged")
+        check(stats["puts"] > 20 and stats["gets"] > 20, f"hardly any request went out: {note[-1]}")
         if orders.startswith("fail"):
-            note.append(f"{stats['refused']} requests refused, {stats['puts']} PUTs asked for")
-            check(stats["refused"] > 10, f"the trouble hardly happened: {stats}")
+            check(stats["refused"] > 5, f"the trouble hardly happened: {note[-1]}")
         if orders.startswith(("corrupt", "partial")):
-            note.append(f"{stats['damaged']} bodies damaged")
-            check(stats["damaged"] > 0, f"no body was damaged: {stats}")
+            check(stats["damaged"] > 0, f"no body was damaged: {note[-1]}")
 
 
 def cut_under_load(group, store):
@@ -56,7 +51,8 @@ def cut_under_load(group, store):
         check(proxy.stats()["put_bytes"] == before, "the cable was not cut")
         state = server.status("cut")
         note.append(f"{len(loads)} trees, {state['dirty_bytes'] >> 20} MiB dirty, cold '{state['cold'][:70]}'")
-        check(state["dirty_bytes"] > 100 << 20, f"what could not be uploaded is not dirty: {state}")
+        sent = sum(path.stat().st_size for path in tree.rglob("*") if path.is_file())
+        check(state["dirty_bytes"] > (len(loads) - 1) * sent * 0.95, f"what could not be uploaded is not dirty: {state}")
         check(CI or state["cold"] != "up", "a cut of a minute is not seen in the status")
         proxy.tell("mend")
         drained(server, "cut")
@@ -78,7 +74,7 @@ def bucket_gone(group, store):
 
 def denied(group, store):
     """Access denied for good: writes stop at 90 % with no space, the cause is told, reads and deletes go on, nothing is lost."""
-    settings = {"journal": {"size": "64MiB", "segment": "4MiB"}}
+    settings = {"journal": {"size": "32MiB", "segment": "2MiB"}}
     with group.case("access denied, then allowed") as note, scene(store, "denied", settings) as (server, proxy, _, _t):
         client = nfs3.Client(server.nfs_port, "denied")
         client.create("doomed")
@@ -107,6 +103,25 @@ def denied(group, store):
         drained(server, "denied")
         cold_again(server)
         everything(nfs3.Client(server.nfs_port, "denied"), pieces)
+
+
+def deletes_denied(group, store):
+    """Deletes alone are denied: nothing but the cleaner suffers, the cause is told, and it catches up when they are allowed."""
+    with group.case("deletes denied, then allowed") as note, scene(store, "undeleted", s3_owner.HASTY) as (server, proxy, bucket, tree):
+        proxy.tell("fail 100 403 AccessDenied POST")  # the batch delete; puts, gets and lists are other methods
+        for seed in range(3):
+            load = Load(server, "undeleted", make_tree(server.folder / f"tree-{seed}", seed=seed), mode="--send-only")
+            load.finish()
+            drained(server, "undeleted")
+        common.wait_for(lambda: "AccessDenied" in str(server.status("undeleted")["last_error"]), 60, "the cause in the status")
+        state = server.status("undeleted")
+        check(state["cold"] == "up", f"the store counts as unusable: {state['cold']}")
+        kept = len(s3_owner.packs(bucket))
+        check(kept >= 0.9 * state["uploads"], f"{kept} packs left of {state['uploads']}, though nothing may be deleted")
+        proxy.tell("clear")
+        common.wait_for(lambda: len(s3_owner.packs(bucket)) < 0.6 * kept, 60, "dead packs to be deleted", pause=0.5)
+        note.append(f"{kept} packs, {len(s3_owner.packs(bucket))} when deletes were allowed")
+        note.append(cold_again(server, load))
 
 
 def settled(client, handle, piece):
@@ -164,16 +179,17 @@ def stopped_in_an_outage(group, store):
 
 def full_log(group, store):
     """More is written than the log holds while the store is cut off: writers wait, none fails, and all drains after."""
-    settings = {"journal": {"size": "64MiB", "segment": "4MiB"}}
+    settings = {"journal": {"size": "32MiB", "segment": "2MiB"}}
     with group.case("the log is full while the store is away") as note, scene(store, "full", settings) as (server, proxy, _, _tree):
-        tree = make_tree(server.folder / "big", files=600, size=200_000)
+        tree = make_tree(server.folder / "big", files=400, size=200_000)
         proxy.tell("cut")
         load = Load(server, "full", tree)
+        occupancy = lambda: server.rest("GET", "/tier/status")["occupancy"]
+        common.wait_for(lambda: occupancy() > 0.85, 120, "the log to fill")
         time.sleep(CUT_SECONDS)
         check(load.process.poll() is None, "writers did not wait: more was taken than the log can hold, or an error was given")
-        occupancy = server.rest("GET", "/tier/status")["occupancy"]
-        note.append(f"occupancy {occupancy:.0%}")
-        check(occupancy > 0.8, f"the log is not full: {occupancy}")
+        note.append(f"occupancy {occupancy():.0%} after {CUT_SECONDS} s")
+        check(0.85 < occupancy() <= 1, note[0])
         proxy.tell("mend")
         proxy.tell("reset")
         note.append(load.finish())
@@ -183,21 +199,21 @@ def full_log(group, store):
 
 def overwritten(group, store):
     """One file overwritten for ever beside 1,000 cold ones: the log does not fill up behind them."""
-    settings = {"journal": {"size": "512MiB"}, "pack": {"size": "16MiB"}}
+    settings = {"journal": {"size": "256MiB", "segment": "8MiB"}, "pack": {"size": "8MiB"}}
     with group.case("one file overwritten for ever") as note, scene(store, "hotspot", settings) as (server, _, _b, _t):
         load = Load(server, "hotspot", make_tree(server.folder / "cold", files=1000, size=4000))
         load.finish()
-        writer = s3_disk.Overwriter(server, "hotspot", 65536, 20 if CI else 60)
+        # several times what the log holds: behind a file that is not flushed it would be full
+        writer = s3_disk.Overwriter(server, "hotspot", 256 << 10, (1 if CI else 8) << 30)
         most = 0.0
         while not writer.done():
             most = max(most, server.rest("GET", "/tier/status")["occupancy"])
-            time.sleep(0.2)
-        written = writer.finish()
-        note.append(f"occupancy at most {most:.0%}; {written >> 20} MiB written")
-        check(written > 1 << 30, f"too little was written to fill the log: {note[0]}")
+            time.sleep(0.1)
+        note.append(f"{writer.finish() >> 20} MiB written, occupancy at most {most:.0%}")
         check(most < 0.6, note[0])
         drained(server, "hotspot")
         cold_again(server, load)
+        writer.verify(nfs3.Client(server.nfs_port, "hotspot"))
 
 
 def rotten(group, store):
@@ -228,17 +244,16 @@ def rotten(group, store):
 
 
 def conformance(group, store):
-    """The cold store's own suite against this server."""
+    """The cold store's own suite against this server; the proxy only counts, for a suite that finds no store passes too."""
     bucket = store.bucket("conformance")
-    env = {"DFS_TEST_S3_ENDPOINT": bucket.endpoint, "DFS_TEST_S3_BUCKET": bucket.name,
-           "DFS_TEST_S3_KEY": bucket.access, "DFS_TEST_S3_SECRET": bucket.secret}
-    with group.case("conformance of the S3 cold store") as note:
-        _, output = cargo.cargo("test", "--profile", "gate", "-p", "dfs-cold", "--lib", "--tests", "s3", "--", "--nocapture",
-                                env=env, timeout=1800)
-        check("skipped" not in output.lower(), f"the suite did not find the store:\n{common.tail(output)}")
-        lines = [line for line in output.splitlines() if line.startswith("test result")]
-        note.append(lines[0] if lines else "no result")
-        check(lines and bucket.request("GET", query={"list-type": 2})[0] == 200, common.tail(output))
+    with s3.proxy(store.port) as proxy:
+        env = {"DFS_TEST_S3_ENDPOINT": f"http://127.0.0.1:{proxy.port}", "DFS_TEST_S3_BUCKET": bucket.name,
+               "DFS_TEST_S3_KEY": bucket.access, "DFS_TEST_S3_SECRET": bucket.secret}
+        cargo.tests(group, "s3", env=env, timeout=1800)
+        with group.case("the suite of the S3 cold store asked this server") as note:
+            stats = proxy.stats()
+            note.append(f"{stats['puts']} PUTs, {stats['gets']} GETs")
+            check(stats["puts"] > 20 and stats["gets"] > 20, f"the suite asked hardly anything: {note[0]}")
 
 
 def run(group):
@@ -247,15 +262,15 @@ def run(group):
         ("errors-of-20-percent", "fail 20 500 InternalError"),
         ("throttling", "fail 40 503 SlowDown"),
         ("latency-of-200-ms", "latency 200"),
-        ("wrong-bytes", "corrupt 10"),
+        ("wrong-bytes", "corrupt 8"),
         ("partial-bodies", "partial 20"),
     ]
-    cases = [cut_under_load, bucket_gone, denied, killed_in_an_outage, stopped_in_an_outage, full_log, overwritten, rotten,
+    cases = [cut_under_load, bucket_gone, denied, deletes_denied, killed_in_an_outage, stopped_in_an_outage, full_log, overwritten, rotten,
              *s3_owner.CASES, *s3_disk.CASES, conformance]
-    with s3.store() as store:
+    with s3.store(group.options.seed) as store:
         for name, orders in plain:
             if only in name:
-                trouble(group, store, name, orders, orders.startswith(("corrupt", "partial")))
+                trouble(group, store, name, orders)
         for case in cases:
             if only in case.__name__:
                 case(group, store)

@@ -14,6 +14,7 @@ FILTERS = {
     "model": "package(dfs-tests) and test(/^model::/)",
     "crash": "package(dfs-tests) and test(/^(sim|crash)::/)",
     "tidy": "package(dfs-lab)",
+    "s3": "package(dfs-cold) and test(/::s3_/)",
 }
 
 # The same for plain `cargo test`, where nextest is not installed: package arguments and a name filter.
@@ -22,6 +23,7 @@ PLAIN = {
     "model": (["-p", "dfs-tests"], ["model::"]),
     "crash": (["-p", "dfs-tests"], ["sim::", "crash::"]),
     "tidy": (["-p", "dfs-lab"], []),
+    "s3": (["-p", "dfs-cold"], ["::s3_"]),
 }
 
 

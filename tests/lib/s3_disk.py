@@ -19,20 +19,25 @@ SMALL = {"journal": {"size": "64MiB", "segment": "4MiB"}, "warm": {"size": "128M
 
 
 class Overwriter(threading.Thread):
-    """Overwrites one file from its begin to 4 MiB over and over; keeps what it should hold."""
+    """Overwrites one file of `LENGTH` bytes, piece after piece, over and over, until `total` bytes are written."""
 
-    def __init__(self, server, export, size, seconds):
+    LENGTH = 4 << 20
+
+    def __init__(self, server, export, size, total):
         super().__init__(daemon=True)
         self.client = nfs3.Client(server.nfs_port, export)
-        self.file, self.size, self.seconds = self.client.create("hot"), size, seconds
-        self.written, self.error = 0, None
+        self.file, self.size, self.total = self.client.create("hot"), size, total
+        self.written, self.error, self.wanted = 0, None, bytearray(self.LENGTH)
         self.start()
 
     def run(self):
-        end, piece = time.monotonic() + self.seconds, os.urandom(self.size)
+        dice = random.Random(self.total)
+        pieces = [dice.randbytes(self.size) for _ in range(7)]
         try:
-            while time.monotonic() < end:
-                self.client.write(self.file, self.written % (4 << 20), piece, nfs3.UNSTABLE)
+            while self.written < self.total:
+                at, piece = self.written % self.LENGTH, pieces[self.written // self.size % 7]
+                self.client.write(self.file, at, piece, nfs3.UNSTABLE)
+                self.wanted[at:at + self.size] = piece
                 self.written += self.size
         except (common.Failed, OSError) as error:
             self.error = error
@@ -44,6 +49,9 @@ class Overwriter(threading.Thread):
         self.join()
         check(self.error is None, f"the writer failed: {self.error}")
         return self.written
+
+    def verify(self, client):
+        check(client.read_all(client.lookup("hot")) == self.wanted, "the overwritten file is not what was written last")
 
 
 @contextlib.contextmanager

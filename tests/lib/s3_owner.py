@@ -103,7 +103,7 @@ def start_copy(copy):
         client = nfs3.Client(copy.nfs_port, "copied")
         names = [nfs3.status_of(lambda: client.lookup("tree")), nfs3.status_of(lambda: client.write(client.create("x"), 0, b"x"))]
     except common.Failed as refused:
-        return f"the copy is refused: {str(refused).splitlines()[0][:100]}"
+        return f"the copy is refused: {str(refused).splitlines()[-1].strip(' |')[:160]}"
     return f"the copy serves: {names}"
 
 

@@ -37,7 +37,7 @@ class Load:
         return common.run([*self.command, "--verify-only"], timeout)[1].strip()
 
 
-def make_tree(folder, files=300, size=150_000, seed=1):
+def make_tree(folder, files=200 if CI else 400, size=150_000, seed=1):
     """Files that do not compress, of all sizes up to twice `size`."""
     dice = random.Random(seed)
     source = pathlib.Path(folder) / "source"
@@ -60,7 +60,7 @@ def scene(store, name, settings=None, data=None, **share):
     chosen = {"flush": {"after": "1s"}, "pack": {"size": "1MiB"}}
     for section, values in (settings or {}).items():
         chosen.setdefault(section, {}).update(values)
-    with s3.proxy(store.port) as proxy, gateway.running(name, chosen, data) as server:
+    with s3.proxy(store.port, seed=store.seed) as proxy, gateway.running(name, chosen, data) as server:
         server.share(name, gateway.s3_store(bucket, proxy.port), **share)
         yield server, proxy, bucket, make_tree(server.folder)
 

@@ -21,12 +21,25 @@ pub struct Faults {
     pub cut: bool,
     /// How often `reset` was told.
     pub resets: u64,
-    /// Percent of requests refused, with which status and S3 error code.
-    pub fail: Option<(f64, u16, String)>,
+    /// Requests that are refused.
+    pub fail: Option<Refusal>,
     /// Percent of GET bodies with one flipped byte.
     pub corrupt_percent: f64,
     /// Percent of GET bodies that end half-way.
     pub partial_percent: f64,
+}
+
+/// Which requests the proxy answers itself, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// Percent of the requests.
+    pub percent: f64,
+    /// HTTP's status.
+    pub status: u16,
+    /// S3's error code.
+    pub code: String,
+    /// Only requests of this method.
+    pub method: Option<String>,
 }
 
 /// What went through so far.
@@ -140,8 +153,13 @@ fn change(faults: &mut Faults, words: &[&str]) -> Option<()> {
         ["cut"] => faults.cut = true,
         ["mend"] => faults.cut = false,
         ["reset"] => faults.resets += 1,
-        ["fail", percent, status, code] => {
-            faults.fail = Some((percentage(percent)?, status.parse().ok()?, (*code).into()));
+        ["fail", percent, status, code, method @ ..] if method.len() < 2 => {
+            faults.fail = Some(Refusal {
+                percent: percentage(percent)?,
+                status: status.parse().ok()?,
+                code: (*code).into(),
+                method: method.first().map(|method| (*method).into()),
+            });
         }
         ["corrupt", percent] => faults.corrupt_percent = percentage(percent)?,
         ["partial", percent] => faults.partial_percent = percentage(percent)?,

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::faults::{Control, Faults};
+use super::faults::{Control, Faults, Refusal};
 use super::wire::{Body, Framing, Head, Shared, Source, pace};
 
 /// What is done to the body of an answer.
@@ -31,11 +31,12 @@ pub async fn follow(client: &TcpStream, server: &TcpStream, control: &Control) -
         tokio::time::sleep(faults.latency).await;
         control.count(|counters| counters.requests[method(&request)] += 1);
         let body = Body::new(request.framing(Framing::Length(0)));
-        if let Some((percent, status, code)) = &faults.fail
-            && control.roll(*percent)
+        if let Some(refusal) = &faults.fail
+            && refusal.method.as_ref().is_none_or(|method| request.first.first() == Some(method))
+            && control.roll(refusal.percent)
         {
             control.count(|counters| counters.refused += 1);
-            if !refuse(&request, body, &mut requests, &mut to_client, *status, code).await? {
+            if !refuse(&request, body, &mut requests, &mut to_client, refusal).await? {
                 return Ok(());
             }
             continue;
@@ -76,14 +77,14 @@ async fn refuse(
     mut body: Body,
     requests: &mut Source<'_>,
     to_client: &mut Shared<'_>,
-    status: u16,
-    code: &str,
+    refusal: &Refusal,
 ) -> io::Result<bool> {
     // a client that waits for 100-continue sends no body after a refusal
     let waits = request.field("expect").is_some();
     if !waits {
         while body.next(requests).await?.is_some() {}
     }
+    let (status, code) = (refusal.status, &refusal.code);
     let text =
         format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>told to fail</Message></Error>");
     let text = if request.first.first().is_some_and(|method| method == "HEAD") { "" } else { &text };

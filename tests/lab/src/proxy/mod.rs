@@ -8,8 +8,9 @@
 //! ```text
 //! latency MS           each request (raw: each byte) is that late      rate BYTES        bytes a second, each connection
 //! cut | mend           nothing moves, as with a pulled cable | again   reset             all connections are reset, once
-//! fail PERCENT STATUS CODE   that share of requests is answered so     corrupt PERCENT   one byte of a GET's body is flipped
-//! partial PERCENT      a GET's body ends half-way                      clear | stats     no faults | the counters
+//! fail PERCENT STATUS CODE [METHOD]   that share of requests (of that method) is answered so
+//! corrupt PERCENT      one byte of a GET's body is flipped             partial PERCENT   a GET's body ends half-way
+//! clear | stats        no faults | the counters
 //! ```
 
 mod faults;

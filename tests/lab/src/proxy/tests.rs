@@ -98,6 +98,9 @@ async fn fail_answers_in_place_and_the_connection_goes_on() {
     control.obey("clear");
     assert_eq!(ask(&stream, &mut source, GET).await.unwrap().1, BODY);
     assert!(control.obey("stats").contains("refused=1"));
+    assert_eq!(control.obey("fail 100 403 AccessDenied PUT"), "ok");
+    assert_eq!(ask(&stream, &mut source, GET).await.unwrap().0, "200", "only puts are refused");
+    assert_eq!(ask(&stream, &mut source, put).await.unwrap().0, "403");
 }
 
 #[tokio::test]
@@ -151,7 +154,9 @@ async fn latency_delays_raw_bytes_both_ways() {
 #[test]
 fn obey_of_nonsense_changes_nothing() {
     let control = Control::new(1);
-    for line in ["", "fail", "fail 101 500 X", "latency soon", "corrupt -1", "cut now"] {
+    for line in
+        ["", "fail", "fail 101 500 X", "fail 9 500 X GET PUT", "latency soon", "corrupt -1", "cut now"]
+    {
         assert!(control.obey(line).starts_with("error"), "{line}");
     }
     assert_eq!(control.faults(), super::faults::Faults::default());

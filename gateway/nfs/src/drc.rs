@@ -4,12 +4,12 @@
 //! (absent) ──begin──▶ Running ──finish──▶ Done(reply) ──age, bounds──▶ (absent)
 //!                        └──guard dropped (transient status, panic)──▶ (absent)
 //! ```
-//! Key: client address, transaction id, procedure, checksum over arguments and principal. An entry answers the
-//! connection it came from, and every connection once that one is gone; a call of another *living* connection is another
-//! call (xids of two mounts may meet). Where a client reconnects faster than we notice, the seam still recognises the
-//! repeat: the same key is stored with the change. A repeat of a running call waits for its end. Entries of running calls
+//! Key: client address, transaction id, procedure, checksum over arguments, principal and the client machine's name. An
+//! entry answers the connection it came from, every connection from the same port (a port has one living connection, so
+//! ours is about to be found dead), and every connection once that one is gone; a call of another *living* connection is
+//! another call: two mounts, or two machines behind one address, may use one xid. A repeat of a running call waits for its end. Entries of running calls
 //! are bounded by the request permits, those of finished ones by count and bytes, per client and in all, and by age.
-//! A crash loses the cache; see above.
+//! A crash loses the cache; the seam stores the key with each change, and recognises the repeat then.
 
 use bytes::Bytes;
 use dfs_model::{Monotonic, ReplayKey};
@@ -92,8 +92,8 @@ pub(crate) struct Drc {
 pub(crate) enum Begin {
     /// Run the call, then [`Guard::finish`].
     New(Guard),
-    /// Run the call without remembering it.
-    Uncached,
+    /// Another living connection has made a call under this key: run this one, without any memory of it.
+    Other,
     /// The reply of the first time.
     Repeat(Bytes),
 }
@@ -141,8 +141,8 @@ impl Drc {
         let serial = inner.serial;
         let entries = &mut inner.clients.entry(client).or_default().entries;
         if let Some(entry) = entries.get(key) {
-            if entry.origin.connection != peer.connection && !entry.origin.is_gone() {
-                return Found::Begin(Begin::Uncached);
+            if entry.origin.address != peer.address && !entry.origin.is_gone() {
+                return Found::Begin(Begin::Other);
             }
             match &entry.state {
                 State::Running(ended) => {
@@ -286,7 +286,7 @@ mod tests {
     use futures_util::FutureExt;
 
     fn peer(connection: u64) -> Arc<Peer> {
-        let address = "192.0.2.1:900".parse().unwrap();
+        let address = format!("192.0.2.1:{}", 900 + connection).parse().unwrap();
         Arc::new(Peer::new(connection, address, address))
     }
 
@@ -350,7 +350,16 @@ mod tests {
     fn other_living_connection_with_the_same_key_is_another_call() {
         let drc = Drc::new(DrcLimits::default());
         run(&drc, 5, &peer(1), 10, b"reply");
-        assert!(matches!(begin(&drc, 5, &peer(2), 11), Some(Begin::Uncached)));
+        assert!(matches!(begin(&drc, 5, &peer(2), 11), Some(Begin::Other)));
+    }
+
+    #[test]
+    fn reconnect_from_the_same_port_gets_the_first_reply_before_we_notice() {
+        let drc = Drc::new(DrcLimits::default());
+        let one = peer(1);
+        run(&drc, 5, &one, 10, b"reply");
+        let again = Arc::new(Peer::new(2, one.address, one.local));
+        assert!(is_repeat(begin(&drc, 5, &again, 11)));
     }
 
     #[test]

@@ -37,12 +37,25 @@ impl ShareExport {
     }
 }
 
+/// A share that is configured and not open now: who mounts it is told so, who has it mounted is told to ask again.
+#[derive(Clone, Debug)]
+pub struct ShareDown {
+    /// The share, where that is known.
+    pub id: Option<ShareId>,
+    /// Its name.
+    pub name: String,
+}
+
 /// The directory of exports. Asked at every request, so that changes count at once.
 pub trait Exports: Send + Sync + 'static {
     /// The export of a share.
     fn by_id(&self, id: ShareId) -> Option<Arc<ShareExport>>;
     /// The export of a name.
     fn by_name(&self, name: &[u8]) -> Option<Arc<ShareExport>>;
+    /// Whether a share that is not exported is only down.
+    fn is_down(&self, id: ShareId) -> bool;
+    /// The same by name.
+    fn is_down_by_name(&self, name: &[u8]) -> bool;
     /// All exports, in the order of their names.
     fn list(&self) -> Vec<Arc<ShareExport>>;
 }
@@ -51,6 +64,7 @@ pub trait Exports: Send + Sync + 'static {
 struct Tables {
     by_id: HashMap<ShareId, Arc<ShareExport>>,
     by_name: HashMap<Vec<u8>, Arc<ShareExport>>,
+    down: Vec<ShareDown>,
 }
 
 /// An [`Exports`] that is replaced as a whole; reading it takes no lock.
@@ -58,9 +72,9 @@ struct Tables {
 pub struct ExportTable(ArcSwap<Tables>);
 
 impl ExportTable {
-    /// Replaces all exports. Of two with one name or id the later one counts.
-    pub fn set(&self, exports: Vec<ShareExport>) {
-        let mut tables = Tables::default();
+    /// Replaces all exports, and what is down. Of two with one name or id the later one counts.
+    pub fn set(&self, exports: Vec<ShareExport>, down: Vec<ShareDown>) {
+        let mut tables = Tables { down, ..Tables::default() };
         for export in exports {
             let export = Arc::new(export);
             tables.by_id.insert(export.id, export.clone());
@@ -77,6 +91,14 @@ impl Exports for ExportTable {
 
     fn by_name(&self, name: &[u8]) -> Option<Arc<ShareExport>> {
         self.0.load().by_name.get(name).cloned()
+    }
+
+    fn is_down(&self, id: ShareId) -> bool {
+        self.0.load().down.iter().any(|down| down.id == Some(id))
+    }
+
+    fn is_down_by_name(&self, name: &[u8]) -> bool {
+        self.0.load().down.iter().any(|down| down.name.as_bytes() == name)
     }
 
     fn list(&self) -> Vec<Arc<ShareExport>> {

@@ -34,5 +34,5 @@ pub mod wire;
 mod work;
 
 pub use drc::DrcLimits;
-pub use exports::{ExportTable, Exports, ShareExport};
+pub use exports::{ExportTable, Exports, ShareDown, ShareExport};
 pub use service::{NfsConfig, NfsService};

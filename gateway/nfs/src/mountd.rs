@@ -110,7 +110,13 @@ pub(crate) async fn mount(
         Ok(split) => split,
         Err(error) => return MountReply::Fail(of_mount(&error)),
     };
-    let Some(export) = exports.by_name(name) else { return MountReply::Fail(MountStatus::NoEnt) };
+    let Some(export) = exports.by_name(name) else {
+        let down = exports.is_down_by_name(name);
+        if let Some(left_out) = mounts.quiet.allow().filter(|_| down) {
+            tracing::warn!(client = %peer.address, share = %name.escape_ascii(), left_out, "mount refused: the share is not open");
+        }
+        return MountReply::Fail(if down { MountStatus::Io } else { MountStatus::NoEnt });
+    };
     if !export.admits(peer.address) {
         if let Some(left_out) = mounts.quiet.allow() {
             tracing::info!(client = %peer.address, share = %export.name, left_out, "mount refused: not in the share's client list");

@@ -170,6 +170,9 @@ impl NfsService {
         let share = FileHandle::peek_share(&work.handle().0);
         let Ok(share) = share else { return self.refuse(xid, header.procedure, &work, Status::BadHandle) };
         let Some(export) = self.exports.by_id(share) else {
+            if self.exports.is_down(share) {
+                return self.refuse(xid, header.procedure, &work, Status::Jukebox);
+            }
             self.metrics.dropped(Drop::StaleShare);
             return self.refuse(xid, header.procedure, &work, Status::Stale);
         };
@@ -238,17 +241,21 @@ impl NfsService {
     }
 
     /// The job stays in its box: what a future holds is copied each time it is moved.
-    async fn run_nfs(&self, peer: &Arc<Peer>, job: Box<NfsJob>) -> Option<Reply> {
+    async fn run_nfs(&self, peer: &Arc<Peer>, mut job: Box<NfsJob>) -> Option<Reply> {
         let (xid, procedure, started) = (job.xid, job.procedure, job.started);
-        let (work, call) = (job.work, &job.call);
-        let guard = match &call.cx.replay {
+        let guard = match &job.call.cx.replay {
             None => None,
             Some(key) => match self.drc.begin(key, peer, started).await {
                 Begin::New(guard) => Some(guard),
-                Begin::Uncached => None,
+                Begin::Other => {
+                    // Not ours to be answered by what is stored, nor to be stored over it.
+                    job.call.cx.replay = None;
+                    None
+                }
                 Begin::Repeat(reply) => return Some(Reply::whole(reply)),
             },
         };
+        let (work, call) = (job.work, &job.call);
         let mut reply = success(xid, 288);
         let status = work.run(call, &self.metrics, &mut reply).await;
         let now = self.clock.monotonic();
@@ -287,13 +294,14 @@ impl NfsService {
     }
 }
 
-/// The key of a call: who, which, and a checksum over what and for whom.
+/// The key of a call: who, which, and a checksum over what and for whom. The client machine's own name is part of it: behind
+/// a translated address several machines are one address, and each keeps its name over a reconnect and our restart.
 fn replay_key(peer: &Peer, header: &CallHeader, args: &[u8]) -> ReplayKey {
     let principal = match header.credential.flavor {
         Flavor::SYS => AuthSys::from_body(header.credential.body.clone()).map_or(1, |sys| {
             let groups =
                 sys.gids.iter().fold(u64::from(sys.gid), |all, gid| all.rotate_left(7) ^ u64::from(*gid));
-            (u64::from(sys.uid) << 32) ^ groups
+            xxh3_64_with_seed(&sys.machine, (u64::from(sys.uid) << 32) ^ groups)
         }),
         _ => u64::MAX,
     };

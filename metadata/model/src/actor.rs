@@ -225,7 +225,7 @@ impl Activity {
 /// Key under which the outcome of a name operation is stored, so that a repeat after a crash gets the same answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReplayKey {
-    /// ONC RPC: client address, transaction id, procedure and a checksum over arguments and principal.
+    /// ONC RPC: client address, transaction id, procedure and a checksum over arguments, principal and machine name.
     Rpc {
         /// Address of the client.
         client: IpAddr,
@@ -233,7 +233,7 @@ pub enum ReplayKey {
         xid: u32,
         /// Procedure number, program and version folded in by the protocol.
         procedure: u32,
-        /// Checksum over the arguments and the principal.
+        /// Checksum over the arguments, the principal and the client machine's name.
         checksum: u64,
     },
     /// NFSv4.1 session slot.

@@ -72,7 +72,7 @@ impl Fixture {
 
     pub(crate) async fn with(export: ShareExport, limits: Limits) -> Fixture {
         let exports = Arc::new(ExportTable::default());
-        exports.set(vec![export.clone()]);
+        exports.set(vec![export.clone()], Vec::new());
         let service = NfsService::new(exports.clone(), StepClock::new(), NfsConfig::default(), None);
         let pool = Pool::new(&limits);
         let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits, pool, service).await.unwrap();

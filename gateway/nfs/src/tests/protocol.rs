@@ -184,6 +184,53 @@ async fn repeat_over_a_new_connection_gets_the_first_reply_and_another_user_does
     }
 }
 
+/// A user of a machine.
+fn user_of(machine: &'static str) -> dfs_rpc::OpaqueAuth {
+    let machine = bytes::Bytes::from_static(machine.as_bytes());
+    dfs_rpc::AuthSys { stamp: 0, machine, uid: 1, gid: 1, gids: vec![1] }.to_auth()
+}
+
+async fn made(pipe: &mut Pipe, args: &MkdirArgs) -> Status {
+    pipe.send_as::<nfs3::Mkdir>(77, args);
+    pipe.receive_for(77).await.unwrap().decode::<nfs3::Mkdir>().unwrap().status()
+}
+
+#[tokio::test]
+async fn equal_calls_of_two_machines_behind_one_address_are_two_calls() {
+    let fixture = Fixture::start().await;
+    let (mut one, root) = fixture.mounted(1).await;
+    let mut two = fixture.user(1).await;
+    let args = MkdirArgs { place: place(&root, "d"), attributes: mode(0o755) };
+    // While both live, not even the machine's name tells them apart; afterwards that does.
+    for round in 0..2 {
+        assert_eq!(made(&mut one, &args).await, Status::Ok, "round {round}");
+        assert_eq!(made(&mut two, &args).await, Status::Exist, "round {round}");
+    }
+    drop((one, two));
+    while fixture.server.connections() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut other = fixture.user(1).await;
+    other.set_credential(user_of("another"));
+    assert_eq!(made(&mut other, &args).await, Status::Exist);
+    let mut again = fixture.user(1).await;
+    assert_eq!(made(&mut again, &args).await, Status::Ok, "the first machine after a reconnect");
+}
+
+#[tokio::test]
+async fn share_that_is_down_makes_its_clients_wait_and_its_mounts_fail_clearly() {
+    let fixture = Fixture::start().await;
+    let (mut pipe, root) = fixture.mounted(1).await;
+    let down = crate::exports::ShareDown { id: Some(fixture.export.id), name: "docs".to_owned() };
+    fixture.exports.set(Vec::new(), vec![down]);
+    let answer = pipe.call::<nfs3::GetAttr>(&root).await.unwrap();
+    assert_eq!(answer.status(), Status::Jukebox);
+    assert_eq!(mount_status(pipe.mount("/docs").await), crate::wire::MountStatus::Io);
+    assert_eq!(mount_status(pipe.mount("/other").await), crate::wire::MountStatus::NoEnt);
+    fixture.exports.set(vec![fixture.export.clone()], Vec::new());
+    attributes(&mut pipe, &root).await;
+}
+
 #[tokio::test]
 async fn drain_answers_what_was_asked_and_closes() {
     let fixture = Fixture::start().await;

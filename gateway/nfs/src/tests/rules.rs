@@ -46,14 +46,14 @@ async fn client_that_leaves_the_list_is_refused_at_its_next_request() {
     attributes(&mut pipe, &root).await;
     let mut export = fixture.export.clone();
     export.clients = ClientList::new(vec!["192.0.2.0/24".parse().unwrap()]);
-    fixture.exports.set(vec![export]);
+    fixture.exports.set(vec![export], Vec::new());
     assert_eq!(refused(pipe.call::<nfs3::GetAttr>(&root).await.unwrap()).0, Status::Acces);
     assert_eq!(mount_status(pipe.mount("/docs").await), MountStatus::Acces);
     let mut export = fixture.export.clone();
     export.secure = true;
-    fixture.exports.set(vec![export]);
+    fixture.exports.set(vec![export], Vec::new());
     assert_eq!(refused(pipe.call::<nfs3::GetAttr>(&root).await.unwrap()).0, Status::Acces);
-    fixture.exports.set(vec![]);
+    fixture.exports.set(vec![], vec![]);
     assert_eq!(refused(pipe.call::<nfs3::GetAttr>(&root).await.unwrap()).0, Status::Stale);
 }
 

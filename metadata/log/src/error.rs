@@ -15,7 +15,7 @@ pub enum Retry {
     Never,
 }
 
-/// Where bytes on disk contradict the protocol, and what an operator does about it.
+/// Where bytes on disk contradict the protocol. Its text says where; what can be done depends on who met it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// File in the pool's folder.
@@ -28,12 +28,7 @@ pub struct Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "log segment {} is damaged at byte {}: {}. Nothing was changed. Restore the data folder from a copy of the \
-             disk, or keep the folder aside and abandon this journal with the recover command, which names the bytes lost",
-            self.file, self.offset, self.found
-        )
+        write!(f, "log segment {} is damaged at byte {}: {}", self.file, self.offset, self.found)
     }
 }
 
@@ -72,7 +67,9 @@ pub enum PoolError {
         known: u16,
     },
     /// A header that no crash explains.
-    #[error("{0}")]
+    #[error(
+        "{0}. Nothing was changed. What is not uploaded yet is only there: put the data folder back from a copy of the disk"
+    )]
     Damaged(Damage),
     /// The disk failed.
     #[error("log folder: {what} failed")]
@@ -105,7 +102,9 @@ impl PoolError {
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
     /// Records that were confirmed are damaged (JOURNAL §7.3).
-    #[error("{0}")]
+    #[error(
+        "{0}. Nothing was changed. What is not uploaded yet is only there: put the data folder back from a copy of the disk"
+    )]
     Damaged(Damage),
     /// The epoch to be started is not above what the segments hold.
     #[error(

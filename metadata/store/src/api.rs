@@ -424,6 +424,9 @@ pub trait MetadataStore: Send + Sync + 'static {
     fn durable_commit(&self) -> CommitToken;
     /// Why the store takes no more changes, if so.
     fn poisoned(&self) -> Option<String>;
+    /// Bytes of rows that one [`MetadataStore::place`] should stay below; a place that changes more than twice as many is
+    /// refused with [`FsError::TooLarge`].
+    fn place_bytes_max(&self) -> u64;
     /// Writes a durable checkpoint now (graceful stop, tests); a no-op where there is none.
     async fn checkpoint(&self) -> StoreResult<()>;
 

@@ -96,6 +96,10 @@ impl Backend for Memory {
         None
     }
 
+    fn place_bytes_max(&self) -> u64 {
+        u64::MAX
+    }
+
     async fn checkpoint(&self) -> StoreResult<()> {
         Ok(())
     }

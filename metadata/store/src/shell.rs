@@ -54,6 +54,8 @@ pub trait Backend: Send + Sync + 'static {
     fn durable_commit(&self) -> CommitToken;
     /// See [`MetadataStore::poisoned`].
     fn poisoned(&self) -> Option<String>;
+    /// See [`MetadataStore::place_bytes_max`].
+    fn place_bytes_max(&self) -> u64;
     /// See [`MetadataStore::checkpoint`].
     async fn checkpoint(&self) -> StoreResult<()>;
 }
@@ -121,6 +123,10 @@ impl<B: Backend> MetadataStore for Store<B> {
 
     fn poisoned(&self) -> Option<String> {
         self.backend.poisoned()
+    }
+
+    fn place_bytes_max(&self) -> u64 {
+        self.backend.place_bytes_max()
     }
 
     async fn checkpoint(&self) -> StoreResult<()> {

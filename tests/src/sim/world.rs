@@ -327,6 +327,8 @@ impl World {
             owner_settle: options.tuning.gc_every,
             gc_every: options.tuning.gc_every,
             sweep_every: options.tuning.sweep_every,
+            // Every other world reads what it flushed from the bucket alone.
+            probation_blocks: if options.seed.is_multiple_of(2) { 0 } else { 1024 },
             ..StackSettings::default()
         };
         let deps = EngineDeps {

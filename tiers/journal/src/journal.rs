@@ -68,6 +68,24 @@ pub struct Location {
     skip: u32,
 }
 
+/// A record whose checksum was verified over all of it.
+#[derive(Clone, Debug)]
+pub struct VerifiedRecord {
+    position: Position,
+    seq: Seq,
+    payload: Vec<u8>,
+}
+
+impl VerifiedRecord {
+    /// `len` bytes at a location; `None` when it is one of another record.
+    #[must_use]
+    pub fn bytes_at(&self, location: &Location, len: usize) -> Option<&[u8]> {
+        let same = self.seq == location.seq && self.position == location.position;
+        let start = location.skip as usize;
+        same.then(|| self.payload.get(start..start.checked_add(len)?)).flatten()
+    }
+}
+
 impl Location {
     pub(crate) fn new(position: Position, seq: Seq, skip: u32) -> Location {
         Location { position, seq, skip }
@@ -351,7 +369,7 @@ impl Journal {
 
     /// Fills `out` with bytes of a record, from the page cache. Blocks like a read of a file.
     /// *Guarantees:* that the bytes are that record's is verified after the read (J5), and that the disk did not change
-    /// them when they are the whole record's; see [`Journal::verify_cut`].
+    /// them when they are the whole record's; see [`Journal::read_verified`].
     /// *Errors:* [`Moved::Recycled`]: resolve again; [`Moved::Damaged`].
     pub fn read_location(&self, location: &Location, inode: InodeId, out: &mut [u8]) -> Result<(), Moved> {
         let Location { position, seq, skip } = *location;
@@ -371,16 +389,12 @@ impl Journal {
         read.map_err(|error| self.moved(&error))
     }
 
-    /// Reads every record that a cut refers to, whole, against its checksum, so that bytes which the disk changed are never
-    /// uploaded as good. Blocks; the records are in the page cache afterwards. *Errors:* as [`Journal::read_location`].
-    pub fn verify_cut(&self, cut: &crate::Cut) -> Result<(), Moved> {
-        let mut seen = std::collections::HashSet::new();
-        for (_, _, location) in &cut.writes {
-            if seen.insert(location.seq) {
-                self.read_whole(location, cut.inode).map_err(|error| self.moved(&error))?;
-            }
-        }
-        Ok(())
+    /// Reads the whole record behind a location against its checksum: what the flusher takes bytes from, so that bytes which
+    /// the disk (or memory) changed under a partly overwritten record are never uploaded as good. Blocks like a read of a
+    /// file. *Errors:* as [`Journal::read_location`].
+    pub fn read_verified(&self, location: &Location, inode: InodeId) -> Result<VerifiedRecord, Moved> {
+        let payload = self.read_whole(location, inode).map_err(|error| self.moved(&error))?;
+        Ok(VerifiedRecord { position: location.position, seq: location.seq, payload })
     }
 
     fn read_whole(&self, location: &Location, inode: InodeId) -> Result<Vec<u8>, LogError> {

@@ -43,10 +43,10 @@ mod tests;
 
 pub use error::{JournalError, Moved, ReserveError};
 pub use flush::{Cut, DirtyInode};
-pub use journal::{Appended, Journal, JournalOptions, Location, Reservation};
+pub use journal::{Appended, Journal, JournalOptions, Location, Reservation, VerifiedRecord};
 pub use overlay::OverlayAttrs;
 pub use plan::{Piece, ReadPlan, Source};
 pub use pressure::{Pressure, PressureOptions, PressureStatus, Reserve};
 pub use record::{Record, RecordMeta};
 pub use recover::RecoveredJournal;
-pub use stats::JournalStats;
+pub use stats::{AgeBand, JournalStats};

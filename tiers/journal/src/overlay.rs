@@ -114,6 +114,11 @@ impl<S: Spot, K: Copy + PartialEq> Overlay<S, K> {
         self.layers.iter().map(|layer| layer.data_bytes).sum()
     }
 
+    /// Its layers, oldest first: when the oldest record of each came, and the data bytes in it.
+    pub fn ages(&self) -> impl Iterator<Item = (Monotonic, u64)> + '_ {
+        self.layers.iter().map(|layer| (layer.oldest_at, layer.data_bytes))
+    }
+
     /// Applies a record that lies in `segment` with `bytes`. Returns true when it opened a new layer.
     pub fn apply(&mut self, at: &Landed<S, K>, meta: &RecordMeta, effect: &Effect) -> bool {
         self.estimate(&effect.act);

@@ -29,6 +29,9 @@ pub enum StackError {
     /// The metadata store refused.
     #[error("the metadata store failed")]
     Store(#[from] StoreError),
+    /// Everything but these files is placed: their bytes in the journal are damaged.
+    #[error("{0}")]
+    Held(String),
     /// The flusher has stopped: fenced, poisoned or shut down.
     #[error("the flusher has stopped: {0}")]
     Stopped(String),
@@ -43,6 +46,7 @@ impl StackError {
             StackError::Owned { .. }
             | StackError::Prefix(_)
             | StackError::Store(_)
+            | StackError::Held(_)
             | StackError::Stopped(_) => false,
         }
     }

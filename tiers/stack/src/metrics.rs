@@ -4,6 +4,7 @@ use metrics::{Counter, Gauge, Histogram};
 
 /// Name, unit, labels and meaning of every metric of this crate.
 pub const TABLE: &[(&str, &str, &[&str], &str)] = &[
+    ("dfs_stack_probation_bytes_total", "bytes", &[], "Decoded bytes that came from placed journal segments"),
     ("dfs_stack_warm_bytes_total", "bytes", &[], "Decoded bytes that came from NVMe"),
     ("dfs_stack_cold_bytes_total", "bytes", &[], "Decoded bytes that came from the object store"),
     ("dfs_stack_gets_count_total", "count", &[], "Ranged GETs sent for blocks"),
@@ -48,6 +49,7 @@ pub const TABLE: &[(&str, &str, &[&str], &str)] = &[
 ];
 
 pub(crate) struct StackMetrics {
+    pub probation_bytes: Counter,
     pub warm_bytes: Counter,
     pub cold_bytes: Counter,
     pub gets: Counter,
@@ -81,6 +83,7 @@ impl StackMetrics {
         let deleted =
             |why: &'static str| metrics::counter!("dfs_stack_packs_deleted_count_total", "why" => why);
         StackMetrics {
+            probation_bytes: metrics::counter!("dfs_stack_probation_bytes_total"),
             warm_bytes: metrics::counter!("dfs_stack_warm_bytes_total"),
             cold_bytes: metrics::counter!("dfs_stack_cold_bytes_total"),
             gets: metrics::counter!("dfs_stack_gets_count_total"),

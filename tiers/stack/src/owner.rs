@@ -14,8 +14,8 @@ use crate::metrics::StackMetrics;
 use crate::stack::Shared;
 use bytes::Bytes;
 use dfs_block::block_hash;
-use dfs_cold::{ColdErrorKind, KeySpace, ObjectVersion};
-use dfs_model::{Epoch, Generation, Monotonic};
+use dfs_cold::{ColdErrorKind, ColdStore, KeySpace, ObjectVersion};
+use dfs_model::{Epoch, Generation, Monotonic, ShareId};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,6 +113,35 @@ pub(crate) struct Owner {
     ours: OwnerRecord,
     state: Mutex<OwnerState>,
     metrics: StackMetrics,
+}
+
+/// Looks, before an epoch is taken, whether the object names a newer opening than `epoch` of `incarnation`; changes nothing.
+/// A refused opening must leave the epoch alone: raised at every try it would pass the other's in the end.
+///
+/// *Errors:* `Owned`. Trouble with the object store is none: [`Owner::take_at_open`] tells of it.
+pub(crate) async fn look(
+    cold: &dyn ColdStore,
+    keys: &KeySpace,
+    share: ShareId,
+    incarnation: Generation,
+    epoch: Epoch,
+) -> Result<(), StackError> {
+    let key = keys.owner(share);
+    let Ok(Ok((bytes, _))) = tokio::time::timeout(OPEN_PATIENCE, cold.get_owner(&key)).await else {
+        return Ok(());
+    };
+    let newer = |host: &str, incarnation: Generation, epoch: Epoch| StackError::Owned {
+        host: host.to_owned(),
+        incarnation: incarnation.0,
+        epoch: epoch.0,
+    };
+    match OwnerRecord::decode(&bytes) {
+        None => Err(newer("unknown", Generation(0), Epoch(0))),
+        Some(theirs) if (theirs.incarnation, theirs.epoch) > (incarnation, epoch) => {
+            Err(newer(&theirs.host, theirs.incarnation, theirs.epoch))
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 /// What was found in the object.

@@ -53,6 +53,8 @@ pub struct StackSettings {
     pub get_max: u64,
     /// Bytes of file maps cached.
     pub map_memory: u64,
+    /// Blocks remembered by where the journal's placed segments still hold them; 0: none.
+    pub probation_blocks: usize,
     /// How long a dead pack, and an object without a row, is left alone (`pack.delete_after`).
     pub pack_delete_after: Duration,
     /// How long the owner object must have been ours, undisputed, before anything is deleted.
@@ -84,6 +86,8 @@ impl Default for StackSettings {
             read_ahead_memory: 96 << 20,
             get_max: 4 << 20,
             map_memory: 32 << 20,
+            // A few segments full of small files.
+            probation_blocks: 32 * 1024,
             pack_delete_after: Duration::from_secs(24 * 3600),
             owner_settle: Duration::from_secs(600),
             owner_check: Duration::from_secs(60),
@@ -201,6 +205,17 @@ pub struct Stack {
 }
 
 impl Stack {
+    /// Whether [`Stack::open`] may be tried in a newer epoch than the share's: nobody else has opened it since. Changes
+    /// nothing. *Errors:* [`StackError::Owned`], [`StackError::Prefix`].
+    pub async fn may_open(
+        share: &dfs_store::ShareRecord,
+        prefix: &str,
+        cold: &dyn ColdStore,
+    ) -> Result<(), StackError> {
+        let keys = KeySpace::new(prefix)?;
+        crate::owner::look(cold, &keys, share.share, share.incarnation, share.epoch).await
+    }
+
     /// Opens the tiers of a share in the epoch that was just taken, takes the owner object and starts the background tasks.
     ///
     /// *Guarantees:* nothing is deleted from the bucket before the owner object is ours. An object store that cannot be
@@ -260,7 +275,7 @@ impl Stack {
 
     /// Flushes what is dirty at the call and waits until it is placed and durable.
     ///
-    /// *Errors:* [`StackError::Stopped`] when the flusher ended. Trouble with the object store is not an error: the call
+    /// *Errors:* [`StackError::Held`] when only files with damaged bytes are left; [`StackError::Stopped`] when the flusher ended. Trouble with the object store is not an error: the call
     /// waits until it is over. *Cancel:* safe; the flush goes on.
     pub async fn flush(&self, scope: FlushScope) -> Result<(), StackError> {
         self.flusher.flush(scope).await
@@ -270,6 +285,7 @@ impl Stack {
     pub fn note_removed(&self, inode: InodeId) {
         self.maps.forget(inode);
         self.streams.forget(inode);
+        self.flusher.let_go(inode);
     }
 
     /// One round of the cleaner: buries packs without references, deletes dead ones, and with `sweep` lists the bucket for

@@ -17,6 +17,15 @@ pub struct PackCounts {
     pub referred_bytes: u64,
 }
 
+/// Blocks that readers of a share got, by the tier that had them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct BlocksServed {
+    pub hot: u64,
+    pub warm: u64,
+    pub cold: u64,
+}
+
 /// State of a share's tiers at one moment.
 #[derive(Clone, Debug)]
 pub struct TierStatus {
@@ -46,6 +55,10 @@ pub struct TierStatus {
     pub packs: PackCounts,
     /// Who owns the share's objects.
     pub owner: OwnerState,
+    /// Where the share's blocks came from since the start.
+    pub served: BlocksServed,
+    /// Bytes fetched from the object store for its readers and its flusher since the start.
+    pub bytes_fetched: u64,
     /// Cache figures.
     pub cache: CacheStats,
     /// Since when the object store has been failing, if it is.
@@ -54,6 +67,8 @@ pub struct TierStatus {
     pub cold_permanent: Option<String>,
     /// The last error of flusher or cleaner.
     pub last_error: Option<String>,
+    /// Files that are not flushed because their bytes in the journal are damaged: what, where, and what to do.
+    pub held: Vec<String>,
     /// Why the flusher stopped for good, if it did.
     pub stopped: Option<String>,
 }

@@ -233,8 +233,7 @@ fn broken(error: impl Into<redb::Error>) -> StoreError {
 
 fn damaged(what: &str) -> StoreError {
     StoreError::Unusable(format!(
-        "metadata.redb is damaged: {what}. Nothing was changed. Restore the data folder from a copy of the disk, or \
-         rebuild the share from the bucket with the recover command"
+        "metadata.redb is damaged: {what}. Nothing was changed. Put the data folder back from a copy of the disk"
     ))
 }
 

@@ -329,6 +329,10 @@ impl Backend for Embedded {
         self.shared.config.poison.get().map(|cause| cause.to_string())
     }
 
+    fn place_bytes_max(&self) -> u64 {
+        self.shared.config.segment_bytes / 2
+    }
+
     async fn checkpoint(&self) -> StoreResult<()> {
         Shared::checkpoint(&self.shared).await
     }

@@ -330,9 +330,17 @@ async fn rotten_byte_of_a_record_is_found_before_it_is_uploaded() {
     bench.write(&file, 1000, &[7; 100]).await;
     bench.journal.durable(bench.journal.last_issued()).await.unwrap();
     let cut = bench.journal.cut(file.id).unwrap();
-    assert_eq!(bench.journal.verify_cut(&cut), Ok(()));
+    let (_, len, before) = cut.writes[0];
+    let record = bench.journal.read_verified(&before, file.id).unwrap();
+    assert_eq!(record.bytes_at(&before, len as usize).unwrap(), [9; 1000]);
+    let (_, len, after) = cut.writes[2];
+    assert_eq!(record.bytes_at(&after, len as usize).unwrap(), [9; 1900]);
+    assert_eq!(record.bytes_at(&cut.writes[1].2, 100), None, "bytes of another record");
     let names = world.disk.list().unwrap();
     let hit = names.iter().filter(|name| world.disk.rot(name, 4096 + 40 + 60 + 500, 0x40)).count();
     assert!(hit > 0);
-    assert!(matches!(bench.journal.verify_cut(&cut), Err(crate::Moved::Damaged(_))), "{names:?}");
+    for place in [before, after] {
+        let read = bench.journal.read_verified(&place, file.id);
+        assert!(matches!(read, Err(crate::Moved::Damaged(_))), "{names:?}");
+    }
 }

@@ -1,4 +1,4 @@
-//! The task of a group of flights: warm first, then one GET for blocks that lie close together in a pack.
+//! The task of a group of flights: the journal and warm first, then one GET for blocks that lie close together in a pack.
 
 use super::Fetcher;
 use super::flight::{FetchError, FetchResult, FlightEnd};
@@ -11,6 +11,7 @@ use dfs_model::extent::BlockPiece;
 use dfs_policy::BlockSource;
 use futures_util::future::join_all;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Unwanted bytes between two blocks that are fetched along rather than asking twice.
 const GAP_MAX: u64 = 128 << 10;
@@ -27,6 +28,7 @@ pub(crate) struct Job {
 
 /// Fetches a group of blocks. Every job ends.
 pub(super) async fn run(fetcher: Arc<Fetcher>, jobs: Vec<Job>, activity: Activity, source: BlockSource) {
+    let jobs = from_probation(&fetcher, jobs, &activity);
     let cold = match fetcher.cache.has_warm() {
         true => from_warm(&fetcher, jobs, &activity).await,
         false => jobs,
@@ -34,6 +36,25 @@ pub(super) async fn run(fetcher: Arc<Fetcher>, jobs: Vec<Job>, activity: Activit
     for get in coalesce(cold, fetcher.shared.settings.get_max) {
         tokio::spawn(from_cold(fetcher.clone(), get, activity, source));
     }
+}
+
+/// Ends what the journal still has; returns the rest.
+fn from_probation(fetcher: &Arc<Fetcher>, jobs: Vec<Job>, activity: &Activity) -> Vec<Job> {
+    let mut rest = Vec::new();
+    for job in jobs {
+        let wanted = job.piece.block.decoded_len as usize;
+        let found = fetcher.probation.read(&fetcher.shared.journal, job.piece.id);
+        let Some(decoded) = found.filter(|bytes| bytes.len() == wanted) else {
+            rest.push(job);
+            continue;
+        };
+        fetcher.served.warm.fetch_add(1, Ordering::Relaxed);
+        fetcher.metrics.probation_bytes.increment(decoded.len() as u64);
+        let admission = fetcher.admission(activity, BlockSource::Warm);
+        fetcher.cache.offer(job.piece.id, None, Some(decoded.clone()), admission);
+        fetcher.end(job, Ok(decoded));
+    }
+    rest
 }
 
 /// Ends what warm has; returns the rest.
@@ -50,6 +71,7 @@ async fn from_warm(fetcher: &Arc<Fetcher>, jobs: Vec<Job>, activity: &Activity) 
             };
             match decode_block(job.piece.id, stored, &job.piece.block) {
                 Ok(decoded) => {
+                    fetcher.served.warm.fetch_add(1, Ordering::Relaxed);
                     fetcher.metrics.warm_bytes.increment(decoded.len() as u64);
                     let admission = fetcher.admission(activity, BlockSource::Warm);
                     fetcher.cache.offer(job.piece.id, None, Some(decoded.clone()), admission);
@@ -106,6 +128,7 @@ async fn from_cold(fetcher: Arc<Fetcher>, jobs: Vec<Job>, activity: Activity, so
             Err(error) => Err(error),
         };
         let result = result.map(|(stored, decoded)| {
+            fetcher.served.cold.fetch_add(1, Ordering::Relaxed);
             fetcher.metrics.cold_bytes.increment(decoded.len() as u64);
             let admission = fetcher.admission(&activity, source);
             fetcher.cache.offer(piece.id, Some(stored), Some(decoded.clone()), admission);
@@ -132,7 +155,10 @@ impl Fetcher {
         let key = self.keys.pack(self.shared.share, piece.id.pack);
         self.metrics.gets.increment(1);
         let error = match self.shared.cold.get_range(&key, start..end).await {
-            Ok(body) => return Ok(body),
+            Ok(body) => {
+                self.served.fetched.fetch_add(body.len() as u64, Ordering::Relaxed);
+                return Ok(body);
+            }
             Err(error) => error,
         };
         match error.kind {

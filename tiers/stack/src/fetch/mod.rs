@@ -1,8 +1,9 @@
-//! Blocks for readers: hot, then the fetch that is already under way, then warm, then cold; one fetch per block.
+//! Blocks for readers: hot, then the fetch that is already under way, then the journal's placed segments, then warm, then
+//! cold; one fetch per block.
 //!
 //! ```text
 //!  obtain ─ hot? ─ in flight? ─┬─ join
-//!                              └─ new flight ─ task: warm → (bad or absent) → GETs of neighbouring blocks → verify, decode
+//!                              └─ new flight ─ task: probation → warm → (bad or absent) → GETs of neighbouring blocks → verify, decode
 //! ```
 //! A flight that was started ahead of a reader stays after it ended, until a reader took all of it or the read-ahead memory
 //! is wanted by others: so read-ahead does not depend on what the cache remembers.
@@ -13,11 +14,14 @@
 mod ahead;
 mod flight;
 mod group;
+mod probation;
 
 pub(crate) use flight::{FetchError, Slot};
+pub(crate) use probation::{Origin, Probation, RECORDS_MAX};
 
 use crate::metrics::StackMetrics;
 use crate::stack::Shared;
+use crate::status::BlocksServed;
 use ahead::Staged;
 use bytes::Bytes;
 use dfs_cache::{Admission, BlockCache, CacheStats};
@@ -30,6 +34,7 @@ use group::Job;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// See the module.
 pub(crate) struct Fetcher {
@@ -38,13 +43,42 @@ pub(crate) struct Fetcher {
     pub(crate) keys: KeySpace,
     flights: Mutex<Flights>,
     pub(crate) metrics: StackMetrics,
+    pub(crate) served: Served,
+    pub(crate) probation: Probation,
+}
+
+/// Where this share's blocks came from since the start.
+#[derive(Default)]
+pub(crate) struct Served {
+    pub hot: AtomicU64,
+    pub warm: AtomicU64,
+    pub cold: AtomicU64,
+    /// Bytes of GETs.
+    pub fetched: AtomicU64,
+}
+
+impl Served {
+    /// The figures of the moment.
+    pub fn figures(&self) -> BlocksServed {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        BlocksServed { hot: read(&self.hot), warm: read(&self.warm), cold: read(&self.cold) }
+    }
 }
 
 impl Fetcher {
     pub fn new(shared: Arc<Shared>, cache: Arc<dyn BlockCache>, keys: KeySpace) -> Fetcher {
         let staged = Staged::new(shared.settings.read_ahead_memory);
         let flights = Mutex::new(Flights { open: HashMap::new(), staged });
-        Fetcher { shared, cache, keys, flights, metrics: StackMetrics::new() }
+        let probation = Probation::new(shared.settings.probation_blocks);
+        Fetcher {
+            shared,
+            cache,
+            keys,
+            flights,
+            metrics: StackMetrics::new(),
+            served: Served::default(),
+            probation,
+        }
     }
 
     /// Figures of the cache.
@@ -58,6 +92,7 @@ impl Fetcher {
         let mut jobs = Vec::new();
         for piece in pieces {
             if let Some(bytes) = self.cache.hot(piece.id) {
+                self.served.hot.fetch_add(1, Ordering::Relaxed);
                 slots.push(Slot::Ready(bytes));
                 continue;
             }

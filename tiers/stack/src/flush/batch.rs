@@ -1,12 +1,13 @@
 //! Which inodes are cut together, and when.
 
-use super::plan::pieces_by_window;
+use super::held::HELD_AGAIN;
+use super::plan::{EXTENTS_PER_WINDOW, pieces_by_window};
 use super::{Flusher, State};
 use dfs_journal::Cut;
 use dfs_log::mutation::Rule;
 use dfs_model::{InodeId, Seq};
 use dfs_policy::{FlushChoice, FlushFacts};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -16,20 +17,40 @@ const INODES_PER_BATCH: usize = 4096;
 /// Bytes that an inode without data counts for in a batch.
 const INODE_COST: u64 = 512;
 
+/// Rows that a place changes, in bytes, at most: the inode with its keys, an extent with its reference, what is taken out
+/// of a window that was full, the two ends that a new extent may leave of an old one, and a block in a run.
+const ROW_BYTES: u64 = 640;
+const EXTENT_BYTES: u64 = 192;
+const WINDOW_BYTES: u64 = EXTENTS_PER_WINDOW as u64 * 104;
+const ENDS_BYTES: u64 = 2 * EXTENT_BYTES;
+const BLOCK_BYTES: u64 = 16;
+
 /// A cut on its way.
 pub(crate) struct InFlight {
     pub from_seq: Seq,
     /// Extents that it may add, by window.
     pub windows: BTreeMap<u64, usize>,
-    /// Turns true when the cut is in the metadata, durable or not, or dead.
-    pub applied: watch::Sender<bool>,
+    /// What became of the cut.
+    pub fate: watch::Sender<Fate>,
+}
+
+/// `Open → Applied` or `Open → Held`, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// On its way.
+    Open,
+    /// In the metadata, durable or not, or dead.
+    Applied,
+    /// Not placed: its bytes are damaged, and what comes after it waits with it.
+    Held,
 }
 
 impl InFlight {
-    /// Waits until the cut is applied.
-    pub async fn wait_applied(&self) {
-        let mut applied = self.applied.subscribe();
-        let _ = applied.wait_for(|applied| *applied).await;
+    /// Waits until the cut is applied. `false`: it is held.
+    async fn wait_applied(&self) -> bool {
+        let mut fate = self.fate.subscribe();
+        let end = fate.wait_for(|fate| *fate != Fate::Open).await.map(|fate| *fate);
+        end.is_ok_and(|fate| fate == Fate::Applied)
     }
 }
 
@@ -39,18 +60,23 @@ pub(crate) struct Ticket {
     pub mine: Arc<InFlight>,
     /// Cuts of the same inode that come before it, oldest first.
     pub before: Vec<Arc<InFlight>>,
+    /// Placed in a transaction of its own: one with others was too large.
+    pub alone: bool,
 }
 
 impl Ticket {
-    /// Waits until every cut before this one is applied.
-    pub async fn wait_before(&self) {
+    /// Waits until every cut before this one is applied. `false`: one is held, and so must this one be.
+    pub async fn wait_before(&self) -> bool {
         for earlier in &self.before {
-            earlier.wait_applied().await;
+            if !earlier.wait_applied().await {
+                return false;
+            }
         }
+        true
     }
 
     pub fn before_is_applied(&self) -> bool {
-        self.before.iter().all(|earlier| *earlier.applied.borrow())
+        self.before.iter().all(|earlier| *earlier.fate.borrow() == Fate::Applied)
     }
 }
 
@@ -65,7 +91,14 @@ impl Flusher {
     /// Decides and cuts. Synchronous: cutting and noting the cut are one step for whoever asks what is under way.
     pub(super) fn step(&self) -> Step {
         let mut state = self.state.lock();
-        let mut batch = Batch { tickets: Vec::new(), bytes: 0, bytes_max: self.shared.settings.pack_size };
+        let mut batch = Batch {
+            tickets: Vec::new(),
+            bytes: 0,
+            bytes_max: self.shared.settings.pack_size,
+            rows: 0,
+            rows_max: self.shared.store.place_bytes_max(),
+        };
+        self.take_held(&mut state, &mut batch);
         self.take_forced(&mut state, &mut batch);
         let wait = match self.choose(&state) {
             FlushChoice::Wait(time) => Some(time),
@@ -73,12 +106,17 @@ impl Flusher {
             FlushChoice::OlderThan(age) => self.take_dirty(&mut state, &mut batch, Some(age), u64::MAX),
             FlushChoice::Everything => self.take_dirty(&mut state, &mut batch, None, u64::MAX),
         };
-        if batch.tickets.is_empty() { Step::Wait(wait) } else { Step::Batch(batch.tickets) }
+        if !batch.tickets.is_empty() {
+            return Step::Batch(batch.tickets);
+        }
+        let again = (!state.held.is_empty()).then_some(HELD_AGAIN);
+        Step::Wait(wait.into_iter().chain(again).min())
     }
 
     fn choose(&self, state: &State) -> FlushChoice {
-        let oldest = self.shared.journal.dirty_inodes(1, None);
-        let Some(oldest) = oldest.first() else { return FlushChoice::Wait(self.shared.settings.flush_after) };
+        let Some(oldest) = self.oldest_uncut(state) else {
+            return FlushChoice::Wait(self.shared.settings.flush_after);
+        };
         let requested = state.wanted.last_key_value().is_some_and(|(target, _)| oldest.oldest_seq <= *target);
         if !requested && !self.shared.settings.background {
             return FlushChoice::Wait(self.shared.settings.flush_after);
@@ -125,7 +163,8 @@ impl Flusher {
         let now = self.shared.clock.monotonic();
         let older_than = age.map(|age| dfs_model::Monotonic(now.0.saturating_sub(age.as_nanos() as u64)));
         batch.bytes_max = batch.bytes_max.min(bytes);
-        for dirty in self.shared.journal.dirty_inodes(INODES_PER_BATCH * 2, older_than) {
+        let most = INODES_PER_BATCH * 2 + state.held.len();
+        for dirty in self.shared.journal.dirty_inodes(most, older_than) {
             if batch.is_full() {
                 break;
             }
@@ -138,35 +177,56 @@ impl Flusher {
     }
 
     fn may_cut(&self, state: &State, inode: InodeId) -> bool {
-        state.in_flight.get(&inode).is_none_or(|cuts| cuts.len() < self.shared.settings.cuts_per_inode.max(1))
+        let room = |cuts: &VecDeque<Arc<InFlight>>| cuts.len() < self.shared.settings.cuts_per_inode.max(1);
+        !state.held.contains_key(&inode) && state.in_flight.get(&inode).is_none_or(room)
     }
 
     fn take(&self, state: &mut State, batch: &mut Batch, inode: InodeId) {
-        let Some(cut) = self.shared.journal.cut(inode) else { return };
+        if let Some(cut) = self.shared.journal.cut(inode) {
+            self.take_cut(state, batch, cut);
+        }
+    }
+
+    pub(super) fn take_cut(&self, state: &mut State, batch: &mut Batch, cut: Cut) {
+        let inode = cut.inode;
         if cut.writes.is_empty() && self.shared.mutations.off(Rule::PlaceWithoutData) {
             return;
         }
         let mine = Arc::new(InFlight {
             from_seq: cut.from_seq,
             windows: pieces_by_window(&cut.writes, &cut.zeros, u64::from(self.shared.settings.block_size)),
-            applied: watch::Sender::new(false),
+            fate: watch::Sender::new(Fate::Open),
         });
         let cuts = state.in_flight.entry(inode).or_default();
         let before = cuts.iter().cloned().collect();
         cuts.push_back(mine.clone());
         batch.bytes += cut.data_bytes + INODE_COST;
-        batch.tickets.push(Ticket { cut: Arc::new(cut), mine, before });
+        batch.rows += rows_at_most(&cut, &mine.windows, u64::from(self.shared.settings.block_size));
+        batch.tickets.push(Ticket { cut: Arc::new(cut), mine, before, alone: false });
     }
 }
 
-struct Batch {
+pub(super) struct Batch {
     tickets: Vec<Ticket>,
     bytes: u64,
     bytes_max: u64,
+    /// Bytes of rows that its place changes, and their bound.
+    rows: u64,
+    rows_max: u64,
 }
 
 impl Batch {
-    fn is_full(&self) -> bool {
-        self.bytes >= self.bytes_max || self.tickets.len() >= INODES_PER_BATCH
+    pub(super) fn is_full(&self) -> bool {
+        let room = self.bytes < self.bytes_max && self.rows < self.rows_max;
+        !room || self.tickets.len() >= INODES_PER_BATCH
     }
+}
+
+/// Bytes of rows that placing a cut changes, but for what a truncation takes away beyond the windows that it touches.
+fn rows_at_most(cut: &Cut, windows: &BTreeMap<u64, usize>, block_size: u64) -> u64 {
+    let pieces: u64 = windows.values().map(|pieces| *pieces as u64).sum();
+    ROW_BYTES
+        + pieces * (EXTENT_BYTES + ENDS_BYTES)
+        + windows.len() as u64 * WINDOW_BYTES
+        + cut.data_bytes / block_size.max(1) * BLOCK_BYTES
 }

@@ -3,6 +3,7 @@
 //! Sealing copies no block, so a failed upload costs neither reading nor compressing again. The footer holds the place
 //! records of the cuts, so that a bucket alone can rebuild its files. Memory only; the permit bounds it.
 
+use crate::fetch::Origin;
 use crate::stack::Shared;
 use bytes::Bytes;
 use dfs_block::{EncodedBlock, PackBuilder, PackError, PackIdentity, PlaceRecord};
@@ -38,6 +39,8 @@ pub(crate) struct BatchCut {
 /// See the module.
 pub(crate) struct Draft {
     blocks: Vec<EncodedBlock>,
+    /// Per block, where its bytes lie in the journal.
+    origins: Vec<Option<Origin>>,
     runs: Vec<DraftRun>,
     records: Vec<DraftRecord>,
     batch: Arc<Vec<BatchCut>>,
@@ -53,7 +56,15 @@ pub(crate) struct Sealed {
 
 impl Draft {
     pub fn new(batch: Arc<Vec<BatchCut>>, memory: OwnedSemaphorePermit) -> Draft {
-        Draft { blocks: Vec::new(), runs: Vec::new(), records: Vec::new(), batch, stored: 0, _memory: memory }
+        Draft {
+            blocks: Vec::new(),
+            origins: Vec::new(),
+            runs: Vec::new(),
+            records: Vec::new(),
+            batch,
+            stored: 0,
+            _memory: memory,
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -66,12 +77,13 @@ impl Draft {
         self.blocks.is_empty() || (self.stored + stored_len <= pack_size && self.blocks.len() < room)
     }
 
-    /// Adds a block of a cut that holds the file's bytes from `offset` on.
-    pub fn push(&mut self, cut: usize, offset: u64, block: EncodedBlock) {
+    /// Adds a block of a cut that holds the file's bytes from `offset` on. `origin`: where else they are.
+    pub fn push(&mut self, cut: usize, offset: u64, block: EncodedBlock, origin: Option<Origin>) {
         let end = offset + u64::from(block.reference.decoded_len);
         let index = self.blocks.len() as u32;
         self.stored += block.stored.len() as u64;
         self.blocks.push(block);
+        self.origins.push(origin);
         match self.runs.last_mut() {
             Some(run) if run.cut == cut && run.end == offset && (run.count as usize) < BLOCKS_PER_RUN_MAX => {
                 run.end = end;
@@ -121,6 +133,12 @@ impl Draft {
             .iter()
             .enumerate()
             .map(move |(index, block)| (BlockId { pack, index: index as u32 }, block))
+    }
+
+    /// Where its blocks' bytes lie in the journal, as far as that is known.
+    pub fn take_origins(&mut self, pack: PackId) -> impl Iterator<Item = (BlockId, Origin)> + use<> {
+        let numbered = std::mem::take(&mut self.origins).into_iter().enumerate();
+        numbered.filter_map(move |(index, origin)| Some((BlockId { pack, index: index as u32 }, origin?)))
     }
 
     /// Bytes of file in it.

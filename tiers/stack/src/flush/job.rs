@@ -6,15 +6,17 @@
 use super::Flusher;
 use super::batch::Ticket;
 use super::draft::{BatchCut, Draft, decoded};
+use super::held::Why;
 use super::place::Packs;
-use super::plan::BlockSpec;
+use super::plan::{BlockSpec, Fill, From};
 use super::rewrite::{CutPlan, Unreadable};
 use super::upload::{Stop, Uploaded};
 use crate::error::StackReadError;
+use crate::fetch::{Origin, RECORDS_MAX};
 use dfs_block::Encoder;
-use dfs_model::{Activity, Generation};
+use dfs_model::{Activity, Generation, InodeId};
 use dfs_policy::BlockSource;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -29,6 +31,8 @@ pub(super) enum Again {
     Order,
     /// The row moved in between.
     Moved,
+    /// A cut before it is held.
+    Held,
     /// The metadata store failed.
     Later(String),
 }
@@ -56,6 +60,8 @@ struct Build {
     packs: Packs,
     /// Cuts whose inode turned out to be gone.
     dead: BTreeSet<usize>,
+    /// Cuts whose bytes in the journal are not what was written, and where.
+    damaged: BTreeMap<usize, String>,
     parts: Vec<u32>,
 }
 
@@ -63,7 +69,7 @@ impl Flusher {
     pub(super) async fn run_job(self: Arc<Self>, tickets: Vec<Ticket>) {
         let mut left = tickets;
         while !left.is_empty() {
-            match self.attempt(left).await {
+            match self.attempt_all(left).await {
                 Ok(again) if again.is_empty() => return,
                 Ok(again) => {
                     left = again;
@@ -74,6 +80,16 @@ impl Flusher {
                 Err(Stop(why)) => return self.stopped(&why),
             }
         }
+    }
+
+    /// Tries to settle every cut, together or, where that was too large, one by one; answers those to try again.
+    async fn attempt_all(self: &Arc<Self>, tickets: Vec<Ticket>) -> Result<Vec<Ticket>, Stop> {
+        let (alone, together): (Vec<_>, Vec<_>) = tickets.into_iter().partition(|ticket| ticket.alone);
+        let mut again = self.attempt(together).await?;
+        for ticket in alone {
+            again.extend(self.attempt(vec![ticket]).await?);
+        }
+        Ok(again)
     }
 
     /// Tries to settle every cut; answers those to try again.
@@ -88,6 +104,7 @@ impl Flusher {
                 Err(Again::Gone) => self.bury(ticket).await?,
                 Err(Again::Order) => again.extend(self.disordered(ticket).await?),
                 Err(Again::Moved) => again.push(ticket),
+                Err(Again::Held) => self.hold(ticket, Why::Behind).await,
                 Err(Again::Later(why)) => {
                     self.shared.note_error(&why);
                     again.push(ticket);
@@ -121,6 +138,7 @@ impl Flusher {
             uploads: JoinSet::new(),
             packs: Packs::default(),
             dead: BTreeSet::new(),
+            damaged: BTreeMap::new(),
             parts,
         };
         let mut encoder =
@@ -133,7 +151,7 @@ impl Flusher {
             let uploaded = done.map_err(|error| Stop(error.to_string()))??;
             build.packs.add(uploaded);
         }
-        self.place(build.tickets, build.packs, &build.dead).await
+        self.place(build.tickets, build.packs, &build.dead, &build.damaged).await
     }
 
     /// Adds a cut's blocks to the packs.
@@ -146,15 +164,20 @@ impl Flusher {
         let Some(plan) = build.plans.get_mut(cut) else { return Ok(()) };
         let (blocks, base) = (std::mem::take(&mut plan.blocks), plan.base);
         let mut queue: std::collections::VecDeque<BlockSpec> = blocks.into();
+        let mut record = None;
         while let Some(spec) = queue.pop_front() {
             let inode = match build.tickets.get(cut) {
                 Some(ticket) => ticket.cut.inode,
                 None => return Ok(()),
             };
-            let bytes = match self.read_block(inode, &spec, base.as_ref()).await {
+            let bytes = match self.read_block(inode, &spec, base.as_ref(), &mut record).await {
                 Ok(bytes) => bytes,
                 Err(Unreadable::Recycled) => {
                     build.dead.insert(cut);
+                    return Ok(());
+                }
+                Err(Unreadable::Damaged(why)) => {
+                    build.damaged.insert(cut, why);
                     return Ok(());
                 }
                 Err(Unreadable::Base(why)) => {
@@ -178,7 +201,7 @@ impl Flusher {
                     build.draft.insert(Draft::new(build.batch.clone(), memory))
                 }
             };
-            draft.push(cut, spec.offset(), block);
+            draft.push(cut, spec.offset(), block, origin_of(inode, &spec));
             // One block is a fraction of a millisecond of work: readers come in between.
             tokio::task::yield_now().await;
         }
@@ -196,27 +219,42 @@ impl Flusher {
         }
         for cut in told {
             if let Some(part) = build.parts.get_mut(cut) {
-                draft.record(cut, *part, open != Some(cut));
+                let whole = open != Some(cut) && !build.damaged.contains_key(&cut);
+                draft.record(cut, *part, whole);
                 *part += 1;
             }
         }
         let flusher = self.clone();
         build.uploads.spawn(async move {
             let uploaded = flusher.uploads.upload(&draft).await?;
-            flusher.keep_locally(&draft, &uploaded);
+            flusher.keep_locally(&mut draft, &uploaded);
             Ok(uploaded)
         });
         Ok(())
     }
 
     /// Offers what was just uploaded to the cache: it is immutable and in the object store now.
-    fn keep_locally(&self, draft: &Draft, uploaded: &Uploaded) {
+    fn keep_locally(&self, draft: &mut Draft, uploaded: &Uploaded) {
         let activity = Activity::INTERACTIVE;
         let admission = self.fetcher.admission(&activity, BlockSource::Flushed);
         for (id, block) in draft.blocks(uploaded.pack) {
             let hot = if admission.hot { decoded(id, block) } else { None };
             self.fetcher.cache.offer(id, Some(block.stored.clone()), hot, admission);
         }
+        for (id, origin) in draft.take_origins(uploaded.pack) {
+            self.fetcher.probation.note(id, origin);
+        }
         self.uploads.metrics.flushed_bytes.increment(draft.decoded_bytes());
     }
+}
+
+/// Where a block's bytes lie in the journal, if they all do and in few records.
+fn origin_of(inode: InodeId, spec: &BlockSpec) -> Option<Origin> {
+    let few = spec.fills.len() <= RECORDS_MAX;
+    let record = |fill: &Fill| match fill.from {
+        From::Log(location) => Some((location, u32::try_from(fill.len).ok()?)),
+        From::Zero | From::Base => None,
+    };
+    let records = few.then(|| spec.fills.iter().map(record).collect::<Option<Box<[_]>>>()).flatten()?;
+    Some(Origin { inode, records })
 }

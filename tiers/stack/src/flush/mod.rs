@@ -12,6 +12,7 @@
 
 mod batch;
 mod draft;
+mod held;
 mod job;
 mod place;
 mod plan;
@@ -28,6 +29,7 @@ use crate::stack::Shared;
 use crate::status::{PackCounts, TierStatus};
 use batch::{InFlight, Step};
 use dfs_model::{InodeId, Seq};
+use held::Held;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -69,6 +71,8 @@ struct State {
     forced: BTreeSet<InodeId>,
     /// Everything up to the largest of these was asked for.
     wanted: BTreeMap<Seq, usize>,
+    /// Inodes whose bytes in the journal are damaged; nothing else waits for them.
+    held: BTreeMap<InodeId, Held>,
     /// Why the flusher ended.
     stopped: Option<String>,
 }
@@ -142,7 +146,7 @@ impl Flusher {
         let _want = Want::new(self, scope, target);
         loop {
             if self.is_clean(scope, target) {
-                return Ok(());
+                return self.held_in(scope).map_or(Ok(()), |why| Err(StackError::Held(why)));
             }
             if let Some(why) = &self.state.lock().stopped {
                 return Err(StackError::Stopped(why.clone()));
@@ -153,18 +157,21 @@ impl Flusher {
         }
     }
 
-    /// Whether no record up to `target` is unplaced.
+    /// Whether no record up to `target` is unplaced, but for inodes that are held.
     fn is_clean(&self, scope: FlushScope, target: Seq) -> bool {
         let state = self.state.lock();
         let under_way = |cuts: &VecDeque<Arc<InFlight>>| cuts.iter().any(|cut| cut.from_seq < target);
         match scope {
             FlushScope::Inode(inode) => {
-                !state.forced.contains(&inode) && !state.in_flight.get(&inode).is_some_and(under_way)
+                !state.forced.contains(&inode)
+                    && !self.is_due(&state, inode)
+                    && !state.in_flight.get(&inode).is_some_and(under_way)
             }
             FlushScope::All => {
-                let oldest = self.shared.journal.dirty_inodes(1, None);
-                oldest.first().is_none_or(|dirty| dirty.oldest_seq > target)
+                let oldest = self.oldest_uncut(&state);
+                oldest.is_none_or(|dirty| dirty.oldest_seq > target)
                     && !state.in_flight.values().any(under_way)
+                    && !state.held.keys().any(|inode| self.is_due(&state, *inode))
             }
         }
     }
@@ -193,6 +200,10 @@ impl Flusher {
                 state.in_flight.remove(&inode);
             }
         }
+        let again = state.held.get(&inode).is_some_and(|held| cut.from_seq >= held.from_seq);
+        if let Some(held) = again.then(|| state.held.remove(&inode)).flatten() {
+            tracing::info!(share = %self.shared.share, file = held.file, "the damaged file is placed, or gone");
+        }
         drop(state);
         self.progress.send_modify(|count| *count += 1);
         self.wake.notify_one();
@@ -216,10 +227,13 @@ impl Flusher {
             uploads_failed: self.uploads.failed.load(Ordering::Relaxed),
             packs: PackCounts::default(),
             owner: OwnerState::Pending,
+            served: self.fetcher.served.figures(),
+            bytes_fetched: self.fetcher.served.fetched.load(Ordering::Relaxed),
             cache: self.fetcher.cache_stats(),
             cold_down_for: None,
             cold_permanent,
             last_error: self.shared.last_error(),
+            held: self.held_all(),
             stopped: self.state.lock().stopped.clone(),
         };
         fill(&mut status);
@@ -246,6 +260,7 @@ impl<'a> Want<'a> {
                 None
             }
         };
+        state.retry_held(scope);
         drop(state);
         flusher.wake.notify_one();
         Want { flusher, wanted }

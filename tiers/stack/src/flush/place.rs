@@ -4,7 +4,8 @@
 //! transaction is durable; only then the journal forgets the records. A crash in between repeats work, never loses bytes.
 
 use super::Flusher;
-use super::batch::Ticket;
+use super::batch::{Fate, Ticket};
+use super::held::Why;
 use super::upload::{Stop, Uploaded};
 use dfs_log::mutation::Rule;
 use dfs_model::{ExtentRun, FsError, PackId};
@@ -34,6 +35,7 @@ impl Flusher {
         tickets: Vec<Ticket>,
         mut packs: Packs,
         dead: &BTreeSet<usize>,
+        damaged: &BTreeMap<usize, String>,
     ) -> Result<Vec<Ticket>, Stop> {
         let (mut placing, mut inodes) = (Vec::new(), Vec::new());
         for (index, ticket) in tickets.into_iter().enumerate() {
@@ -41,7 +43,14 @@ impl Flusher {
                 self.bury(ticket).await?;
                 continue;
             }
-            self.wait_turn(&ticket).await?;
+            if let Some(why) = damaged.get(&index) {
+                self.hold(ticket, Why::Damaged(why)).await;
+                continue;
+            }
+            if !self.wait_turn(&ticket).await? {
+                self.hold(ticket, Why::Behind).await;
+                continue;
+            }
             let mut extents = packs.runs.remove(&index).unwrap_or_default();
             extents.sort_by_key(|run| run.offset);
             inodes.push(part_of(&ticket, extents));
@@ -53,6 +62,10 @@ impl Flusher {
         let request = PlaceRequest { packs: packs.packs, inodes };
         match self.shared.store.place(self.shared.share, self.shared.epoch, request.clone()).await {
             Ok(applied) => self.settle(placing, applied).await,
+            Err(StoreError::Refused(FsError::TooLarge)) => {
+                request.packs.iter().for_each(|pack| self.uploads.abandon(*pack));
+                self.place_apart(placing).await
+            }
             Err(StoreError::Refused(FsError::Internal) | StoreError::Broken(_) | StoreError::Raced) => {
                 self.shared.note_error("a place was refused; its cuts are uploaded again");
                 request.packs.iter().for_each(|pack| self.uploads.abandon(*pack));
@@ -62,16 +75,27 @@ impl Flusher {
         }
     }
 
+    /// Answers the cuts of a place that was too large, to be placed one by one; one that is too large by itself is held.
+    async fn place_apart(&self, mut tickets: Vec<Ticket>) -> Result<Vec<Ticket>, Stop> {
+        if tickets.len() == 1
+            && let Some(ticket) = tickets.pop()
+        {
+            self.hold(ticket, Why::TooLarge).await;
+        }
+        tickets.iter_mut().for_each(|ticket| ticket.alone = true);
+        Ok(tickets)
+    }
+
     /// Waits for the cuts before it. Without `place` comparing `from_seq` nothing else keeps the order, so a test that
-    /// drops that rule drops this wait with it.
-    async fn wait_turn(&self, ticket: &Ticket) -> Result<(), Stop> {
+    /// drops that rule drops this wait with it. `false`: one before it is held.
+    async fn wait_turn(&self, ticket: &Ticket) -> Result<bool, Stop> {
         if self.shared.mutations.off(Rule::PlaceComparesFrom) {
-            return Ok(());
+            return Ok(true);
         }
         tokio::select! {
             biased;
             () = self.shared.stopping() => Err(Stop(String::from("shut down"))),
-            () = ticket.wait_before() => Ok(()),
+            joined = ticket.wait_before() => Ok(joined),
         }
     }
 
@@ -85,7 +109,7 @@ impl Flusher {
                         observer.placed(&row);
                     }
                     self.maps.forget(ticket.cut.inode);
-                    ticket.mine.applied.send_replace(true);
+                    ticket.mine.fate.send_replace(Fate::Applied);
                     placed.push(ticket);
                 }
                 PlacedInode::Absent => {
@@ -135,7 +159,7 @@ impl Flusher {
         self.durable(self.shared.store.last_commit()).await?;
         self.shared.journal.gone(inode);
         self.maps.forget(inode);
-        ticket.mine.applied.send_replace(true);
+        ticket.mine.fate.send_replace(Fate::Applied);
         self.settled(inode, &ticket.mine);
         Ok(())
     }
@@ -155,7 +179,7 @@ impl Flusher {
             return Ok(None);
         };
         if row.flushed_seq >= ticket.cut.to_seq {
-            ticket.mine.applied.send_replace(true);
+            ticket.mine.fate.send_replace(Fate::Applied);
             self.durable(self.shared.store.last_commit()).await?;
             self.shared.journal.placed(inode, ticket.cut.to_seq);
             self.settled(inode, &ticket.mine);

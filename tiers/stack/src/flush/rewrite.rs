@@ -8,7 +8,7 @@ use super::upload::Stop;
 use crate::error::StackReadError;
 use crate::fetch::FetchError;
 use crate::maps::RowState;
-use dfs_journal::Moved;
+use dfs_journal::{Location, Moved, VerifiedRecord};
 use dfs_model::{Activity, ActivityClass, InodeId, InternalJob};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub(super) struct CutPlan {
 pub(super) enum Unreadable {
     /// The inode's records are gone: it was removed.
     Recycled,
+    /// The journal's bytes are not what was written.
+    Damaged(String),
     /// Its base is damaged or missing in the object store.
     Base(String),
     Stop(Stop),
@@ -70,7 +72,9 @@ impl Flusher {
                 continue;
             }
             if !ticket.before_is_applied() || row.flushed_seq != cut.from_seq {
-                ticket.wait_before().await;
+                if !ticket.wait_before().await {
+                    return Err(Again::Held);
+                }
                 row = self.maps.row(cut.inode).await.map_err(|error| Again::of(&error))?;
                 if row.flushed_seq != cut.from_seq {
                     return Err(Again::Order);
@@ -115,12 +119,13 @@ impl Flusher {
         Ok(ranges)
     }
 
-    /// The bytes of a block to be.
+    /// The bytes of a block to be. `record`: the last record that was verified whole, for the next part of it.
     pub(super) async fn read_block(
         &self,
         inode: InodeId,
         spec: &BlockSpec,
         base: Option<&RowState>,
+        record: &mut Option<VerifiedRecord>,
     ) -> Result<Vec<u8>, Unreadable> {
         let mut bytes = vec![0; (spec.end() - spec.offset()) as usize];
         let mut rest = bytes.as_mut_slice();
@@ -129,16 +134,36 @@ impl Flusher {
             rest = tail;
             match (fill.from, base) {
                 (From::Zero, _) => {}
-                (From::Log(location), _) => match self.shared.journal.read_location(&location, inode, out) {
-                    Ok(()) => {}
-                    Err(Moved::Recycled) => return Err(Unreadable::Recycled),
-                    Err(Moved::Damaged(why)) => return Err(Unreadable::Stop(Stop(why))),
-                },
+                (From::Log(location), _) => self.read_log(inode, &location, record, out)?,
                 (From::Base, Some(base)) => self.read_base(inode, base, fill, out).await?,
                 (From::Base, None) => return Err(Unreadable::Base(String::from("no base"))),
             }
         }
         Ok(bytes)
+    }
+
+    /// Bytes of a record, of which every byte was verified.
+    fn read_log(
+        &self,
+        inode: InodeId,
+        location: &Location,
+        record: &mut Option<VerifiedRecord>,
+        out: &mut [u8],
+    ) -> Result<(), Unreadable> {
+        let known = record.as_ref().and_then(|record| record.bytes_at(location, out.len()));
+        if let Some(bytes) = known {
+            out.copy_from_slice(bytes);
+            return Ok(());
+        }
+        let read = self.shared.journal.read_verified(location, inode).map_err(|moved| match moved {
+            Moved::Recycled => Unreadable::Recycled,
+            Moved::Damaged(why) => Unreadable::Damaged(why),
+        })?;
+        match record.insert(read).bytes_at(location, out.len()) {
+            Some(bytes) => out.copy_from_slice(bytes),
+            None => return Err(Unreadable::Damaged(String::from("a record is shorter than what it holds"))),
+        }
+        Ok(())
     }
 
     async fn read_base(

@@ -361,3 +361,27 @@ async fn cut_that_uploads_faster_than_the_one_before_waits_for_it() {
     let whole = [&noise(1, 30_000)[..10_000], &noise(2, 30_000)[..]].concat();
     assert_eq!(bench.read(inode, 0, 1 << 20).await, whole);
 }
+
+#[tokio::test(start_paused = true)]
+async fn hundred_thousand_files_of_one_flush_never_make_a_transaction_too_large() {
+    let clock = Arc::new(SimClock(tokio::time::Instant::now()));
+    let mut config = dfs_store::EmbeddedConfig::new(clock);
+    (config.segment_bytes, config.log_bytes) = (1 << 20, 16 << 20);
+    (config.reserve_bytes, config.min_free_bytes, config.inline) = (0, 0, true);
+    let disk = SimDisk::new(3, 2 << 30);
+    let store = dfs_store::EmbeddedStore::open(disk, config).await.unwrap();
+    let plan = Plan { pack_size: 1 << 20, journal_bytes: 128 << 20, ..Plan::default() };
+    let plan = Plan { settings: |s| s.background = false, ..plan };
+    let bench = Bench::open(World::on(Arc::new(store)).await, plan).await;
+    let mut last = InodeId(0);
+    for n in 0..100_000u64 {
+        last = bench.create(&format!("f{n}")).await;
+        bench.write(last, 0, &n.to_le_bytes()).await;
+    }
+    bench.flush().await;
+    assert_eq!(bench.journal.stats().dirty_inodes, 0);
+    let packs = bench.world.store.packs(SHARE, None, usize::MAX).await.unwrap();
+    let given_up = packs.iter().filter(|row| row.state != dfs_store::PackState::Live).count();
+    assert_eq!(given_up, 0, "packs of {} were uploaded for a place that was refused", packs.len());
+    assert_eq!(bench.read(last, 0, 100).await, 99_999u64.to_le_bytes());
+}

@@ -3,6 +3,7 @@
 
 mod flushing;
 mod garbage;
+mod held;
 mod histories;
 mod reading;
 
@@ -89,7 +90,7 @@ impl Default for Plan {
 #[derive(Clone)]
 pub(crate) struct World {
     pub clock: Arc<SimClock>,
-    pub store: Arc<MemoryStore>,
+    pub store: Arc<dyn MetadataStore>,
     pub bucket: Arc<MemoryCold>,
 }
 
@@ -101,6 +102,7 @@ pub(crate) struct Bench {
     pub cold: ColdStack,
     pub faults: FaultHandle,
     pub cache: Arc<ForgetfulCache>,
+    pub disk: Arc<SimDisk>,
     pub pressure: Arc<Pressure>,
     pub epoch: Epoch,
     changes: ChangeCounter,
@@ -128,8 +130,12 @@ fn share_record() -> ShareRecord {
 
 impl World {
     pub async fn new(mutations: &Mutations) -> World {
+        World::on(Arc::new(MemoryStore::with_mutations(mutations.clone()))).await
+    }
+
+    /// On a store without this share.
+    pub async fn on(store: Arc<dyn MetadataStore>) -> World {
         let clock = Arc::new(SimClock(tokio::time::Instant::now()));
-        let store = Arc::new(MemoryStore::with_mutations(mutations.clone()));
         store.create_share(share_record(), 0o777, 0, 0).await.unwrap();
         World { bucket: Arc::new(MemoryCold::new(clock.clone())), clock, store }
     }
@@ -167,8 +173,10 @@ impl Bench {
             mutations: plan.mutations.clone(),
             ..PoolConfig::new(plan.journal_bytes)
         };
-        let pool = SegmentPool::open(disk, config).unwrap();
-        let pressure = Pressure::new(PressureOptions::for_pool(plan.journal_bytes, SEGMENT), clock.clone());
+        let pool = SegmentPool::open(disk.clone(), config).unwrap();
+        let mut options = PressureOptions::for_pool(plan.journal_bytes, SEGMENT);
+        options.overlay_bytes_max = options.overlay_bytes_max.max(plan.journal_bytes * 2);
+        let pressure = Pressure::new(options, clock.clone());
         let options =
             JournalOptions { mutations: plan.mutations.clone(), ..JournalOptions::new(clock.clone()) };
         let recovered = Journal::recover(pool, SHARE, options, pressure.clone()).await.unwrap();
@@ -204,7 +212,7 @@ impl Bench {
         let stack = Stack::open(SHARE, epoch, settings, deps).await?;
         let changes = ChangeCounter::new(epoch);
         let who = Credentials::unix(0, 0, &[]);
-        Ok(Bench { world, stack, journal, cold, faults, cache, pressure, epoch, changes, who })
+        Ok(Bench { world, stack, journal, cold, faults, cache, disk, pressure, epoch, changes, who })
     }
 
     fn op(&self) -> OpContext<'_> {
@@ -306,8 +314,10 @@ impl Bench {
         self.try_read(inode, offset, len).await.unwrap()
     }
 
+    /// Flushes, and makes reads go past the journal's placed segments.
     pub async fn flush(&self) {
         self.stack.flush(FlushScope::All).await.unwrap();
+        self.stack.fetcher.probation.forget_all();
     }
 
     /// Packs in the bucket.

@@ -188,3 +188,35 @@ async fn read_across_two_parts_of_the_file_map_has_every_byte_once() {
     assert_eq!(bench.read(inode, start, 200_000).await, data);
     assert_eq!(bench.read(inode, start - 10, 20).await[10..], data[..10]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn read_right_after_a_flush_comes_from_the_journal_and_asks_the_bucket_nothing() {
+    let bench = Bench::new(Plan { cache: None, settings: |s| s.background = false, ..Plan::default() }).await;
+    let inode = bench.create("a").await;
+    let mut model = noise(1, 60_000);
+    bench.write(inode, 0, &model).await;
+    model[10_000..10_100].copy_from_slice(&noise(2, 100));
+    bench.write(inode, 10_000, &noise(2, 100)).await;
+    bench.stack.flush(FlushScope::All).await.unwrap();
+    assert_eq!(bench.journal.stats().dirty_inodes, 0, "it is clean: the overlay has nothing");
+    let gets = || bench.cold.counters().attempts(dfs_cold::ColdOp::Get);
+    let before = gets();
+    assert_eq!(bench.read(inode, 0, 1 << 20).await, model);
+    assert_eq!(gets() - before, 0, "GETs for bytes that are on this machine");
+    assert!(bench.stack.status().served.warm > 0);
+    // Rot in a placed segment is a miss, not an answer.
+    for name in dfs_log::Disk::list(&*bench.disk).unwrap() {
+        bench.disk.rot(&name, 4096 + 40 + 60 + 500, 0x40);
+    }
+    assert_eq!(bench.read(inode, 0, 1 << 20).await, model);
+    assert!(gets() > before);
+    // Once the log has taken the segments back, the bucket answers.
+    for n in 0..40u64 {
+        let other = bench.create(&format!("b{n}")).await;
+        bench.write(other, 0, &noise(n, 50_000)).await;
+        bench.stack.flush(FlushScope::All).await.unwrap();
+    }
+    let before = gets();
+    assert_eq!(bench.read(inode, 0, 1 << 20).await, model);
+    assert!(gets() > before, "the segments are not given back");
+}

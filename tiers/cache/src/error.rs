@@ -11,6 +11,21 @@ pub enum CacheError {
         /// What the system said.
         cause: String,
     },
+    /// Its disk has less room than it would take; nothing was taken.
+    #[error(
+        "warm.size {bytes} needs {needed} more bytes of disk for {folder}, where {free} are free; free some space, or make \
+         warm.size smaller (0 turns the tier off)"
+    )]
+    NoRoom {
+        /// The folder.
+        folder: String,
+        /// Bytes asked for.
+        bytes: u64,
+        /// Bytes that are not allocated yet.
+        needed: u64,
+        /// Bytes free.
+        free: u64,
+    },
     /// The size asked for is too small for the engine.
     #[error("warm.size {asked} is less than the least {least} bytes")]
     TooSmall {

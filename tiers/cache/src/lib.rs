@@ -39,6 +39,9 @@ pub struct CacheStats {
     pub hot_hits: u64,
     pub hot_misses: u64,
     pub warm_capacity: u64,
+    /// Bytes of disk that its files had when it was opened: less than the capacity where the file system cannot give them
+    /// beforehand.
+    pub warm_allocated: u64,
     pub warm_hits: u64,
     pub warm_misses: u64,
     /// Bytes handed to the NVMe tier.

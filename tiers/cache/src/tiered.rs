@@ -130,6 +130,7 @@ struct Warm {
     engine: Engine,
     queue: Arc<AdmissionQueue>,
     capacity: u64,
+    allocated: u64,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -176,25 +177,53 @@ impl TieredCache {
 
     /// A cache in memory and on NVMe. Recovers what the folder holds. Needs a tokio runtime.
     ///
-    /// *Errors:* [`CacheError::TooSmall`]; [`CacheError::Folder`] when it cannot be made, written or opened.
+    /// *Errors:* [`CacheError::TooSmall`]; [`CacheError::NoRoom`], with nothing taken from the disk; [`CacheError::Folder`] when it cannot be made, written or opened.
     pub async fn open(hot_bytes: u64, config: WarmConfig) -> Result<TieredCache, CacheError> {
         let least = REGION_MIN * REGIONS_MIN;
         if config.bytes < least {
             return Err(CacheError::TooSmall { asked: config.bytes, least });
         }
+        check_room(&config)?;
         let mut cache = TieredCache::memory_only(hot_bytes);
         let engine = open_engine(&config).await?;
         let queue = Arc::new(AdmissionQueue::new(config.queue_bytes));
         let burst = config.buffer_bytes / 4 * 3;
         let writer = tokio::spawn(write_bursts(engine.clone(), queue.clone(), cache.counts.clone(), burst));
-        cache.warm = Some(Warm { engine, queue, capacity: config.bytes, writer: Mutex::new(Some(writer)) });
+        let allocated = allocated(&config.folder);
+        cache.warm =
+            Some(Warm { engine, queue, capacity: config.bytes, allocated, writer: Mutex::new(Some(writer)) });
         Ok(cache)
     }
 }
 
+/// Refuses a tier that its disk has no room for, before a byte of it is taken: a disk filled to the brim halfway through
+/// would take the journal's and the metadata's room with it.
+fn check_room(config: &WarmConfig) -> Result<(), CacheError> {
+    let refused = |error: std::io::Error| CacheError::Folder {
+        folder: config.folder.display().to_string(),
+        cause: error.to_string(),
+    };
+    std::fs::create_dir_all(&config.folder).map_err(refused)?;
+    let disk = rustix::fs::statvfs(&config.folder).map_err(|errno| refused(errno.into()))?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let needed = config.bytes.saturating_sub(allocated(&config.folder));
+    if needed > free {
+        let folder = config.folder.display().to_string();
+        return Err(CacheError::NoRoom { folder, bytes: config.bytes, needed, free });
+    }
+    Ok(())
+}
+
+/// Bytes of disk that a folder's files really have: a sparse file counts for what is in it.
+fn allocated(folder: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = entries.filter_map(|entry| entry.metadata().ok()).filter(std::fs::Metadata::is_file);
+    files.map(|file| file.blocks().saturating_mul(512)).sum()
+}
+
 async fn open_engine(config: &WarmConfig) -> Result<Engine, CacheError> {
     let refused = |cause: String| CacheError::Folder { folder: config.folder.display().to_string(), cause };
-    std::fs::create_dir_all(&config.folder).map_err(|error| refused(error.to_string()))?;
     let capacity = usize::try_from(config.bytes).unwrap_or(usize::MAX);
     let device = FsDeviceBuilder::new(&config.folder)
         .with_capacity(capacity)
@@ -346,6 +375,7 @@ impl BlockCache for TieredCache {
             hot_entries: self.hot.entries() as u64,
             hot_hits: read(&self.counts.hot_hits),
             hot_misses: read(&self.counts.hot_misses),
+            warm_allocated: self.warm.as_ref().map_or(0, |warm| warm.allocated),
             warm_capacity: self.warm.as_ref().map_or(0, |warm| warm.capacity),
             warm_hits: read(&self.counts.warm_hits),
             warm_misses: read(&self.counts.warm_misses),

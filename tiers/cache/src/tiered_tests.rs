@@ -97,3 +97,24 @@ async fn opened_tier_holds_its_disk_space_from_the_start() {
     assert!(held >= 112 << 20, "{held} bytes of 128 MiB");
     cache.close().await;
 }
+
+#[tokio::test]
+async fn tier_that_its_disk_has_no_room_for_is_refused_before_a_byte_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = rustix::fs::statvfs(folder.path()).unwrap();
+    let free = disk.f_bavail * disk.f_frsize;
+    let error =
+        TieredCache::open(1 << 20, WarmConfig::new(folder.path(), free + (64 << 30))).await.err().unwrap();
+    assert!(matches!(error, CacheError::NoRoom { .. }), "{error}");
+    assert!(error.to_string().contains("make warm.size smaller"), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let cache = TieredCache::open(1 << 20, WarmConfig::new(folder.path(), 128 << 20)).await.unwrap();
+    let stats = cache.stats();
+    assert!(stats.warm_allocated <= stats.warm_capacity + (1 << 20), "{stats:?}");
+    cache.close().await;
+    // What is there already is not asked of the disk again, and a sparse file is not taken for a full one.
+    let there = allocated(folder.path());
+    let sparse = std::fs::File::create(folder.path().join("sparse")).unwrap();
+    sparse.set_len(1 << 40).unwrap();
+    assert_eq!(allocated(folder.path()) >> 20, there >> 20);
+}

@@ -78,20 +78,37 @@ impl PlaceObserver for CellObserver {
     }
 }
 
+impl OpenError {
+    /// Whether a later try may succeed although nobody changes the data folder.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            OpenError::Store(error) => matches!(error, StoreError::Broken(_) | StoreError::Raced),
+            OpenError::Stack(error) => matches!(error, StackError::Owned { .. } | StackError::Cold(_)),
+            OpenError::Journal(_) | OpenError::OldMetadata { .. } => false,
+        }
+    }
+}
+
 impl Engine {
-    /// Opens a share: takes the next epoch, reads its journal from the device, cuts what never became durable, rebuilds the
+    /// Opens a share: reads its journal from the device, takes the next epoch, cuts what never became durable, rebuilds the
     /// overlay and opens the tiers. Must run on a tokio runtime; background work stops when the engine is dropped or
     /// [`Engine::shutdown`] is called.
     ///
-    /// *Errors:* [`OpenError`]. *Cancel:* safe, start again.
+    /// *Errors:* [`OpenError`]; what is damaged, older or owned elsewhere is found before anything is changed, the epoch
+    /// included. *Cancel:* safe, start again.
     pub async fn open(
         share: ShareId,
         settings: EngineSettings,
         deps: EngineDeps,
     ) -> Result<Arc<Engine>, OpenError> {
+        // Whatever refuses the opening is found before the epoch, the first thing that changes, is raised. The journal is this
+        // process' alone (the folder's lock), so what was read before is what is there after.
+        let before = deps.store.share(share).await?;
+        Stack::may_open(&before, &deps.stack.prefix, deps.cold.as_ref()).await?;
+        let recovered = recover(share, before.epoch, &deps).await?;
         let epoch = deps.store.begin_epoch(share).await?;
         let record = deps.store.share(share).await?;
-        let recovered = recover(share, epoch, &deps).await?;
         let ends = deps.store.write_ends(share, epoch, &recovered.held()).await?;
         let rows = rows_of(&recovered.inodes(), share, deps.store.as_ref()).await?;
         let journal = recovered.start(epoch, &ends, &rows).await?;
@@ -141,7 +158,7 @@ async fn recover(share: ShareId, epoch: Epoch, deps: &EngineDeps) -> Result<Reco
     options.mutations = deps.mutations.clone();
     let recovered = Journal::recover(deps.pool.clone(), share, options, deps.pressure.clone()).await?;
     match recovered.newest_epoch() {
-        Some(journal) if journal >= epoch => Err(OpenError::OldMetadata { share, journal, metadata: epoch }),
+        Some(journal) if journal > epoch => Err(OpenError::OldMetadata { share, journal, metadata: epoch }),
         _ => Ok(recovered),
     }
 }

@@ -15,6 +15,8 @@ pub(crate) enum Share {
     List,
     /// Shows one.
     Show { name: String },
+    /// Tries one again that could not be opened.
+    Open { name: String },
     /// Stops serving one and deletes its names; its packs stay in the cold store.
     Delete {
         name: String,
@@ -167,6 +169,12 @@ impl Share {
                 let share: ShareStatus = client.get(&format!("/shares/{}", Client::segment(&name))).await?;
                 let rows = details(&share);
                 session.output.show(&share, &["setting", "value"], rows)
+            }
+            Share::Open { name } => {
+                let path = format!("/shares/{}/open", Client::segment(&name));
+                let opened: ShareStatus = client.post(&path, &()).await?;
+                let sentence = format!("share '{name}': {}", opened.state);
+                session.output.done(&opened, &sentence)
             }
             Share::Delete { name, yes } => {
                 if !yes {

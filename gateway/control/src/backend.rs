@@ -14,6 +14,17 @@ pub struct ShareFacts {
     pub inodes: u64,
 }
 
+/// What the running gateway says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct HealthFacts {
+    /// `ok`, `degraded` or `failed`.
+    pub status: String,
+    /// Shares served.
+    pub shares: usize,
+    /// Shares that are configured and could not be opened.
+    pub shares_failed: usize,
+}
+
 /// The running gateway. *Errors:* problems in operator's words; nothing half-done remains after one.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
@@ -31,6 +42,8 @@ pub trait Backend: Send + Sync + 'static {
     async fn cold_health(&self, name: &str) -> String;
     /// Makes (or, when its stores know it already, opens) a share and serves it. Answers its id.
     async fn create_share(&self, config: &ShareConfig) -> Result<String, Problem>;
+    /// Opens a share that could not be opened before; nothing for one that is served. *Errors:* why it still cannot.
+    async fn open_share(&self, name: &str) -> Result<(), Problem>;
     /// Stops serving a share and deletes its names. Its packs are left in the cold store.
     async fn delete_share(&self, name: &str) -> Result<(), Problem>;
     /// What is known of a share.
@@ -41,6 +54,6 @@ pub trait Backend: Send + Sync + 'static {
     async fn share_tier_status(&self, name: &str) -> Option<ShareTierStatus>;
     /// Places everything that is dirty now; one share or all.
     async fn flush(&self, share: Option<&str>) -> Result<(), Problem>;
-    /// `ok`, `degraded` or `failed`, and how many shares are served.
-    async fn health(&self) -> (String, usize);
+    /// How it is.
+    async fn health(&self) -> HealthFacts;
 }

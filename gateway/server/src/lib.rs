@@ -7,6 +7,7 @@
 
 pub mod commands;
 pub mod config;
+mod limits;
 mod listeners;
 mod logging;
 pub mod metrics;

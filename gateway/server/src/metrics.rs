@@ -11,6 +11,18 @@ use tokio::net::TcpListener;
 
 /// Name, unit, labels and meaning of each.
 pub const METRICS: &[(&str, &str, &[&str], &str)] = &[
+    (
+        "dfs_server_share_open",
+        "0 or 1",
+        &["share"],
+        "Whether the share is open; 0 for one that could not be opened.",
+    ),
+    (
+        "dfs_server_held_files",
+        "files",
+        &["share"],
+        "Files that are not flushed because their bytes in the journal are damaged.",
+    ),
     ("dfs_server_dirty_bytes", "bytes", &["share"], "Bytes whose only durable copy is the journal."),
     (
         "dfs_server_oldest_undurable_seconds",

@@ -30,6 +30,8 @@ pub(crate) struct Ready {
     pub nfs: SocketAddr,
     pub control: SocketAddr,
     pub metrics: Option<SocketAddr>,
+    /// Shares that could not be opened when it began to serve.
+    pub shares_failed: usize,
 }
 
 /// Whether a process holds the data folder's lock.
@@ -63,6 +65,7 @@ fn parse(text: &str) -> Option<Ready> {
             "off" => None,
             address => Some(address.parse().ok()?),
         },
+        shares_failed: value("failed")?.parse().ok()?,
     })
 }
 
@@ -81,10 +84,12 @@ pub(crate) fn announce_start(data_dir: &Path) -> Result<(), Failure> {
 }
 
 /// Says that this process serves. *Guarantees:* a reader sees all of it or nothing.
-pub(crate) fn announce_ready(data_dir: &Path, at: &Addresses) -> Result<(), Failure> {
+pub(crate) fn announce_ready(data_dir: &Path, at: &Addresses, shares_failed: usize) -> Result<(), Failure> {
     let metrics = at.metrics.map_or_else(|| "off".to_owned(), |address| address.to_string());
     let (pid, nfs, control) = (std::process::id(), at.nfs, at.control);
-    let text = format!("pid {pid}\nnfs {nfs}\ncontrol {control}\nmetrics {metrics}\n{END}\n");
+    let text = format!(
+        "pid {pid}\nnfs {nfs}\ncontrol {control}\nmetrics {metrics}\nfailed {shares_failed}\n{END}\n"
+    );
     write(&data_dir.join(READY_FILE), &text)
 }
 
@@ -103,9 +108,10 @@ mod tests {
 
     #[test]
     fn ready_file_half_written_is_not_believed() {
-        let text = "pid 7\nnfs 127.0.0.1:1\ncontrol 127.0.0.1:2\nmetrics off\nend\n   ";
+        let text = "pid 7\nnfs 127.0.0.1:1\ncontrol 127.0.0.1:2\nmetrics off\nfailed 3\nend\n   ";
         assert_eq!(parse(text).unwrap().metrics, None);
         assert_eq!(parse(text).unwrap().control.port(), 2);
+        assert_eq!(parse(text).unwrap().shares_failed, 3);
         assert_eq!(parse(""), None);
         for end in 0..text.len() - 4 {
             assert_eq!(parse(&text[..end]), None, "{end}");
@@ -125,7 +131,7 @@ mod tests {
             announce_start(folder.path()).unwrap();
             let text = std::fs::read_to_string(folder.path().join(READY_FILE)).unwrap();
             assert_eq!(parse(&text), None);
-            announce_ready(folder.path(), &at).unwrap();
+            announce_ready(folder.path(), &at, 0).unwrap();
             let text = std::fs::read_to_string(folder.path().join(READY_FILE)).unwrap();
             assert_eq!(parse(&text).unwrap().nfs, at.nfs);
             withdraw(folder.path());

@@ -6,8 +6,9 @@ use crate::listeners::{Listeners, Serving};
 use crate::ready;
 use crate::runtime::{Folder, OpenFailure, Runtime};
 use dfs_control::{ControlDatabase, ControlPlane, DatabaseError, PlaneOptions};
+use dfs_log::RealDisk;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,6 +20,8 @@ pub(crate) const TOKEN_KEY_FILE: &str = "token.key";
 pub(crate) const TOKEN_KEY_BYTES: usize = 32;
 /// The control plane's database.
 pub(crate) const CONTROL_FILE: &str = "control.redb";
+/// How long threads that block may go on at the end: in order, none does; a start that was cut short may be reading.
+const THREADS_WITHIN: Duration = Duration::from_secs(2);
 /// How long requests under way may take to end at a stop, by default.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(30);
 
@@ -30,6 +33,7 @@ impl From<OpenFailure> for Failure {
 
 /// Runs until a signal. *Errors:* a sentence and an exit code; what was opened is closed again.
 pub(crate) fn run(config: Config, data_dir: &Path, pid_file: Option<&Path>) -> Result<(), Failure> {
+    crate::limits::raise_open_files();
     let folder = Folder::lock(data_dir)?;
     ready::announce_start(data_dir)?;
     if let Some(path) = pid_file {
@@ -39,7 +43,7 @@ pub(crate) fn run(config: Config, data_dir: &Path, pid_file: Option<&Path>) -> R
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(1, format!("cannot start threads: {error}")))?;
     let done = runtime.block_on(serve(config, data_dir, &folder));
-    runtime.shutdown_timeout(Duration::from_secs(5));
+    runtime.shutdown_timeout(THREADS_WITHIN);
     ready::withdraw(data_dir);
     if let Some(path) = pid_file {
         // The lock, not this file, says whether the gateway runs.
@@ -56,21 +60,27 @@ async fn serve(config: Config, data_dir: &Path, folder: &Folder) -> Result<(), F
     let prometheus = start_metrics()?;
     let listeners = Listeners::bind(&config).await?;
     let addresses = listeners.addresses().map_err(|error| Failure::new(1, error.to_string()))?;
-    let database = ControlDatabase::open(&data_dir.join(CONTROL_FILE)).map_err(broken)?;
-    let database = Arc::new(database);
     let key = token_key(data_dir)?;
+    let database = Arc::new(control_database(data_dir)?);
     let within = config.shutdown_timeout.map_or(SHUTDOWN_WITHIN, |limit| limit.0);
-    let gateway = folder.open(config, data_dir).await?;
-    if let Err(failure) = open_configured(&gateway, &database).await {
-        gateway.shutdown(within).await;
-        return Err(failure);
-    }
+    // In a task: a recovery that reads a long journal holds its thread, and must not hold up a signal.
+    let mut opening = tokio::spawn(open_all(folder.disk(), config, data_dir.to_owned(), database.clone()));
+    let gateway = tokio::select! {
+        opened = &mut opening => {
+            opened.map_err(|error| Failure::new(1, format!("the start failed: {error}")))??
+        }
+        () = signals.wait() => {
+            opening.abort();
+            tracing::info!("stopped before every share was open; what was read is read again at the next start");
+            return Ok(());
+        }
+    };
     let plane = control_plane(&gateway, database, key)?;
     let (stop, stopping) = watch::channel(false);
     let serving = listeners.serve(&gateway, plane, prometheus, &stopping).await;
     let Serving { nfs, tasks } =
         serving.map_err(|error| Failure::new(1, format!("cannot serve: {error}")))?;
-    ready::announce_ready(data_dir, &addresses)?;
+    ready::announce_ready(data_dir, &addresses, gateway.failed().len())?;
     tracing::info!(version = VERSION, nfs = %addresses.nfs, control = %addresses.control, "the gateway serves");
     signals.wait().await;
     tracing::info!(seconds = within.as_secs(), "stopping: no new connections, requests under way end");
@@ -96,20 +106,52 @@ fn broken(error: DatabaseError) -> Failure {
     Failure::new(6, error.to_string())
 }
 
-/// Opens stores and shares that the control plane knows.
+/// Opens the data folder with everything that the control plane knows. *Cancel:* as a crash: safe.
+async fn open_all(
+    disk: Arc<RealDisk>,
+    config: Config,
+    data_dir: PathBuf,
+    database: Arc<ControlDatabase>,
+) -> Result<Arc<Runtime>, Failure> {
+    let gateway = Runtime::open(disk, config, &data_dir).await?;
+    if let Err(failure) = open_configured(&gateway, &database).await {
+        gateway.shutdown(SHUTDOWN_WITHIN).await;
+        return Err(failure);
+    }
+    Ok(gateway)
+}
+
+/// Opens stores and shares that the control plane knows. A metadata store that cannot be opened refuses the start; a cold
+/// store or a share that cannot is told of, and the others serve.
 async fn open_configured(gateway: &Arc<Runtime>, database: &ControlDatabase) -> Result<(), Failure> {
     for config in database.metadata_stores().map_err(broken)? {
         let store = gateway.open_metadata(&config).await?;
         gateway.state.write().metadata.insert(config.name.clone(), store);
     }
     for config in database.cold_stores().map_err(broken)? {
-        let cold = gateway.open_cold(&config, false).await?;
-        gateway.state.write().cold.insert(config.name.clone(), cold);
+        if let Err(failure) = gateway.open_cold_or_keep(&config).await {
+            tracing::error!(cold = %config.name, "the cold store is not there: {}", failure.message);
+        }
     }
     for config in database.shares().map_err(broken)? {
-        gateway.open_share(&config).await?;
+        // Told where it is kept.
+        let _ = gateway.open_or_keep(&config).await;
     }
     Ok(())
+}
+
+/// The control plane's database. *Errors:* exit code 5 when it is missing: an empty one in its place would serve nothing and
+/// know nobody; 6 when it is damaged or newer.
+fn control_database(data_dir: &Path) -> Result<ControlDatabase, Failure> {
+    let path = data_dir.join(CONTROL_FILE);
+    if !path.exists() {
+        let message = format!(
+            "{} does not exist: put it back from a copy of the data folder, or run `dfs init` for a new one without shares",
+            path.display()
+        );
+        return Err(Failure::new(5, message));
+    }
+    ControlDatabase::open(&path).map_err(broken)
 }
 
 /// The key of the access tokens. *Errors:* exit code 5: a key that is missing or cut short would sign tokens that others

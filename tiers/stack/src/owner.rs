@@ -127,21 +127,36 @@ pub(crate) async fn look(
     epoch: Epoch,
 ) -> Result<(), StackError> {
     let key = keys.owner(share);
-    let Ok(Ok((bytes, _))) = tokio::time::timeout(OPEN_PATIENCE, cold.get_owner(&key)).await else {
-        return Ok(());
-    };
+    let Ok(Ok(found)) = tokio::time::timeout(OPEN_PATIENCE, read(cold, &key)).await else { return Ok(()) };
     let newer = |host: &str, incarnation: Generation, epoch: Epoch| StackError::Owned {
         host: host.to_owned(),
         incarnation: incarnation.0,
         epoch: epoch.0,
     };
-    match OwnerRecord::decode(&bytes) {
-        None => Err(newer("unknown", Generation(0), Epoch(0))),
-        Some(theirs) if (theirs.incarnation, theirs.epoch) > (incarnation, epoch) => {
+    match found {
+        Found::Foreign => Err(newer("unknown", Generation(0), Epoch(0))),
+        Found::Record(theirs, _) if (theirs.incarnation, theirs.epoch) > (incarnation, epoch) => {
             Err(newer(&theirs.host, theirs.incarnation, theirs.epoch))
         }
-        Some(_) => Ok(()),
+        Found::Record(..) | Found::Nothing => Ok(()),
     }
+}
+
+/// Reads the object, again where it makes no sense.
+async fn read(cold: &dyn ColdStore, key: &dfs_cold::Key) -> Result<Found, StackError> {
+    for _ in 0..READS_MAX {
+        match cold.get_owner(key).await {
+            Ok((bytes, version)) => {
+                if let Some(record) = OwnerRecord::decode(&bytes) {
+                    return Ok(Found::Record(record, version));
+                }
+                tracing::warn!(%key, "the owner object makes no sense; it is read again");
+            }
+            Err(error) if error.is_not_found() => return Ok(Found::Nothing),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Found::Foreign)
 }
 
 /// What was found in the object.
@@ -213,20 +228,7 @@ impl Owner {
     }
 
     async fn find(&self) -> Result<Found, StackError> {
-        let key = self.keys.owner(self.shared.share);
-        for _ in 0..READS_MAX {
-            match self.shared.cold.get_owner(&key).await {
-                Ok((bytes, version)) => {
-                    if let Some(record) = OwnerRecord::decode(&bytes) {
-                        return Ok(Found::Record(record, version));
-                    }
-                    tracing::warn!(share = %self.shared.share, %key, "the owner object makes no sense; it is read again");
-                }
-                Err(error) if error.is_not_found() => return Ok(Found::Nothing),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(Found::Foreign)
+        read(self.shared.cold.as_ref(), &self.keys.owner(self.shared.share)).await
     }
 
     /// Looks whether the object is still ours; takes it where it was not taken yet. *Errors:* `Cold` when nothing is known.

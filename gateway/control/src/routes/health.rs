@@ -7,12 +7,13 @@ use dfs_api::Health;
 use std::sync::Arc;
 
 pub(crate) async fn health(State(plane): State<Arc<ControlPlane>>) -> Json<Health> {
-    let (status, shares) = plane.backend.health().await;
+    let facts = plane.backend.health().await;
     Json(Health {
-        status,
+        status: facts.status,
         version: plane.version.to_owned(),
         uptime_seconds: plane.clock.monotonic().since(plane.started).as_secs(),
         pid: std::process::id(),
-        shares,
+        shares: facts.shares,
+        shares_failed: facts.shares_failed,
     })
 }

@@ -34,6 +34,7 @@ pub(crate) fn router(plane: Arc<ControlPlane>) -> Router {
         .route("/cold-stores/{name}", axum::routing::delete(stores::remove_cold))
         .route("/shares", get(shares::list).post(shares::create))
         .route("/shares/{name}", get(shares::show).delete(shares::delete))
+        .route("/shares/{name}/open", post(shares::open))
         .route("/tier/status", get(tier::status))
         .route("/tier/flush", post(tier::flush))
         .route("/jobs/{id}", get(tier::job))

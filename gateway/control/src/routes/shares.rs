@@ -109,6 +109,20 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(status(&plane, config).await)))
 }
 
+/// Tries a share again that could not be opened.
+pub(crate) async fn open(
+    State(plane): Plane,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Json<ShareStatus>, Refusal> {
+    caller.at_least(Role::Operator)?;
+    let _changing = plane.changing.lock().await;
+    let config =
+        plane.database.get::<ShareConfig>(&name)?.ok_or_else(|| Problem::not_found("share", &name))?;
+    plane.backend.open_share(&name).await?;
+    Ok(Json(status(&plane, config).await))
+}
+
 pub(crate) async fn delete(
     State(plane): Plane,
     caller: Caller,

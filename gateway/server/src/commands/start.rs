@@ -89,8 +89,14 @@ fn wait_until_ready(
             let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1).max(1);
             return Err(Failure::new(code, why));
         }
-        if ready(data_dir).is_some_and(|ready| ready.pid == child.id()) {
+        if let Some(ready) = ready(data_dir).filter(|ready| ready.pid == child.id()) {
             println!("the gateway runs (pid {}), log {}", child.id(), log.display());
+            if ready.shares_failed > 0 {
+                println!(
+                    "{} of its shares could not be opened: `dfsctl share list` says why",
+                    ready.shares_failed
+                );
+            }
             return Ok(());
         }
         pause(step);

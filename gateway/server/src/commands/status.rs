@@ -40,10 +40,17 @@ impl Status {
             println!("version  {}", health.version);
             println!("pid      {pid}");
             println!("uptime   {} s", health.uptime_seconds);
-            println!("shares   {}", health.shares);
+            println!("shares   {}{}", health.shares, failed_shares(health.shares_failed));
             println!("nfs      {}", ready.nfs);
             println!("rest     http://{}{}", ready.control, dfs_api::PREFIX);
         }
         Ok(())
+    }
+}
+
+fn failed_shares(failed: usize) -> String {
+    match failed {
+        0 => String::new(),
+        failed => format!(", and {failed} that could not be opened (dfsctl share list)"),
     }
 }

@@ -1,11 +1,11 @@
 //! The running gateway as the control plane sees it.
 
 use super::folder::with_causes;
-use super::{OpenFailure, Runtime};
+use super::{FailedShare, OpenFailure, Runtime};
 use async_trait::async_trait;
 use dfs_api::{ColdStoreConfig, MetadataStoreConfig, Problem, ShareConfig, ShareTierStatus, TierStatus};
 use dfs_cold::KeySpace;
-use dfs_control::backend::{Backend, ShareFacts};
+use dfs_control::backend::{Backend, HealthFacts, ShareFacts};
 use dfs_stack::FlushScope;
 use std::time::Duration;
 
@@ -62,36 +62,59 @@ impl Backend for Runtime {
     }
 
     async fn remove_cold_store(&self, name: &str) -> Result<(), Problem> {
-        if let Some(live) = self.state.write().cold.remove(name) {
+        let mut state = self.state.write();
+        state.cold_failed.remove(name);
+        if let Some(live) = state.cold.remove(name) {
             live.stack.close();
         }
         Ok(())
     }
 
     async fn cold_health(&self, name: &str) -> String {
-        self.state.read().cold.get(name).map_or_else(|| "not connected".to_owned(), super::LiveCold::health)
+        let state = self.state.read();
+        match (state.cold.get(name), state.cold_failed.get(name)) {
+            (Some(live), _) => live.health(),
+            (None, Some((_, why))) => format!("failed: {why}"),
+            (None, None) => "not connected".to_owned(),
+        }
     }
 
     async fn create_share(&self, config: &ShareConfig) -> Result<String, Problem> {
+        let _opening = self.opening.lock().await;
         let live = self.open_share(config).await.map_err(problem)?;
+        self.refresh_hosts().await;
         Ok(live.id.to_string())
     }
 
+    async fn open_share(&self, name: &str) -> Result<(), Problem> {
+        self.retry_share(name).await.map_err(problem)
+    }
+
     async fn delete_share(&self, name: &str) -> Result<(), Problem> {
-        let live =
-            self.close_share(name, CLOSE_WITHIN).await.ok_or_else(|| Problem::not_found("share", name))?;
-        let metadata = self.state.read().metadata.get(&live.config.metadata).cloned();
-        let metadata = metadata.ok_or_else(|| Problem::not_found("metadata store", &live.config.metadata))?;
-        let deleted = metadata.delete_share(live.id).await;
+        let _opening = self.opening.lock().await;
+        let failed = self.state.write().failed.remove(name);
+        let (config, id) = match (self.close_share(name, CLOSE_WITHIN).await, failed) {
+            (Some(live), _) => (live.config.clone(), Some(live.id)),
+            (None, Some(failed)) => (failed.config, failed.id),
+            (None, None) => return Err(Problem::not_found("share", name)),
+        };
+        self.export();
+        let Some(id) = id else { return Ok(()) };
+        let metadata = self.state.read().metadata.get(&config.metadata).cloned();
+        let metadata = metadata.ok_or_else(|| Problem::not_found("metadata store", &config.metadata))?;
+        let deleted = metadata.delete_share(id).await;
         deleted.map_err(|error| Problem::internal(error.to_string()))?;
-        let segments = self.pool.discard(live.id.0);
+        let segments = self.pool.discard(id.0);
         tracing::info!(share = name, segments, "the journal of the deleted share was given back");
         Ok(())
     }
 
     async fn share_facts(&self, name: &str) -> ShareFacts {
         let Some(live) = self.share(name) else {
-            return ShareFacts { state: "not served".to_owned(), ..ShareFacts::default() };
+            let failed = self.state.read().failed.get(name).cloned();
+            let state = failed.as_ref().map_or_else(|| "not served".to_owned(), FailedShare::state);
+            let id = failed.and_then(|failed| failed.id).map_or_else(String::new, |id| id.to_string());
+            return ShareFacts { id, state, ..ShareFacts::default() };
         };
         let metadata = self.state.read().metadata.get(&live.config.metadata).cloned();
         let usage = match metadata {
@@ -112,38 +135,44 @@ impl Backend for Runtime {
     }
 
     async fn share_tier_status(&self, name: &str) -> Option<ShareTierStatus> {
-        self.share(name).map(|live| self.share_tiers(&live))
+        self.tiers().shares.into_iter().find(|share| share.share == name)
     }
 
     async fn flush(&self, share: Option<&str>) -> Result<(), Problem> {
-        let shares = match share {
-            None => self.shares(),
-            Some(name) => vec![self.share(name).ok_or_else(|| Problem::not_found("share", name))?],
-        };
-        for live in shares {
-            let flushed = live.engine.stack().flush(FlushScope::All).await;
-            flushed.map_err(|error| {
-                Problem::internal(format!("share '{}': {}", live.config.name, with_causes(&error)))
-            })?;
+        let asked = |name: &str| share.is_none_or(|share| share == name);
+        let (mut known, mut refused) = (false, Vec::new());
+        for live in self.shares().iter().filter(|live| asked(&live.config.name)) {
+            known = true;
+            if let Err(error) = live.engine.stack().flush(FlushScope::All).await {
+                refused.push(format!("share '{}': {}", live.config.name, with_causes(&error)));
+            }
         }
-        Ok(())
+        for failed in self.failed().iter().filter(|failed| asked(&failed.config.name)) {
+            known = true;
+            refused.push(format!("share '{}' is not open: {}", failed.config.name, failed.cause));
+        }
+        match (share, known) {
+            (Some(name), false) => Err(Problem::not_found("share", name)),
+            _ if refused.is_empty() => Ok(()),
+            _ => Err(Problem::internal(refused.join("; "))),
+        }
     }
 
-    async fn health(&self) -> (String, usize) {
-        let shares = self.shares();
+    async fn health(&self) -> HealthFacts {
+        let (shares, failed) = (self.shares(), self.failed().len());
         let stopped = shares.iter().any(|live| self.share_state(live).starts_with("read-only"));
         let cold_down = self.state.read().cold.values().any(|cold| cold.health() != "up");
-        let status = match (stopped, cold_down) {
+        let status = match (stopped, cold_down || failed > 0) {
             (true, _) => "failed",
             (false, true) => "degraded",
             (false, false) => "ok",
         };
-        (status.to_owned(), shares.len())
+        HealthFacts { status: status.to_owned(), shares: shares.len(), shares_failed: failed }
     }
 }
 
 impl Runtime {
-    fn share_state(&self, live: &super::LiveShare) -> String {
+    pub(super) fn share_state(&self, live: &super::LiveShare) -> String {
         match live.engine.journal().poisoned() {
             Some(why) => format!("read-only: {why}"),
             None if live.config.read_only => "serving (read-only by configuration)".to_owned(),

@@ -1,6 +1,7 @@
 //! The data folder: its lock, its log pool and its cache.
 
 use super::budget::{Sizes, memory, sizes};
+use super::hosts::HostNames;
 use super::{Runtime, State};
 use crate::config::Config;
 use crate::system::{OsEntropy, SystemClock};
@@ -27,11 +28,18 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct OpenFailure {
     pub code: u8,
     pub message: String,
+    /// Whether a later try may succeed although nobody changes anything here.
+    pub may_pass: bool,
 }
 
 impl OpenFailure {
     pub fn new(code: u8, message: impl Into<String>) -> OpenFailure {
-        OpenFailure { code, message: message.into() }
+        OpenFailure { code, message: message.into(), may_pass: false }
+    }
+
+    /// One whose cause may go away by itself.
+    pub fn passing(self, may_pass: bool) -> OpenFailure {
+        OpenFailure { may_pass, ..self }
     }
 }
 
@@ -85,12 +93,23 @@ impl Folder {
         }
     }
 
-    /// Opens log pool and cache; no store and no share yet. *Errors:* exit code 5 or 6; nothing was changed.
-    pub async fn open(&self, config: Config, data_dir: &Path) -> Result<Arc<Runtime>, OpenFailure> {
+    /// The folder, for what is opened in it while the lock is held.
+    pub fn disk(&self) -> Arc<RealDisk> {
+        self.disk.clone()
+    }
+}
+
+impl Runtime {
+    /// Opens log pool and cache; no store and no share yet. The folder's lock is held. *Errors:* exit code 5 or 6; nothing was changed.
+    pub async fn open(
+        disk: Arc<RealDisk>,
+        config: Config,
+        data_dir: &Path,
+    ) -> Result<Arc<Runtime>, OpenFailure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
         let policy: Arc<dyn Policy> = Arc::new(FixedPolicy);
-        let disk: Arc<dyn Disk> = self.disk.clone();
+        let disk: Arc<dyn Disk> = disk;
         let io = |error: std::io::Error| {
             OpenFailure::new(5, format!("cannot read the data folder {}: {error}", data_dir.display()))
         };
@@ -122,6 +141,8 @@ impl Folder {
             clock,
             entropy,
             exports: Arc::new(ExportTable::default()),
+            hosts: HostNames::system(Arc::new(SystemClock)),
+            opening: tokio::sync::Mutex::new(()),
             state: RwLock::new(State::default()),
         }))
     }

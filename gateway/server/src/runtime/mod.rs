@@ -5,16 +5,20 @@
 
 mod backend;
 mod budget;
+mod failed;
 mod folder;
+mod hosts;
 mod shares;
 mod status;
 mod stores;
 
+pub(crate) use failed::FailedShare;
 pub(crate) use folder::{Folder, OpenFailure};
 pub(crate) use shares::LiveShare;
 pub(crate) use stores::LiveCold;
 
 use crate::config::Config;
+use dfs_api::ColdStoreConfig;
 use dfs_cache::BlockCache;
 use dfs_journal::Pressure;
 use dfs_log::{Disk, Poison, SegmentPool};
@@ -43,6 +47,9 @@ pub(crate) struct Runtime {
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     pub exports: Arc<ExportTable>,
+    pub hosts: hosts::HostNames,
+    /// Shares are opened and closed one at a time.
+    pub opening: tokio::sync::Mutex<()>,
     pub state: RwLock<State>,
 }
 
@@ -51,7 +58,10 @@ pub(crate) struct Runtime {
 pub(crate) struct State {
     pub metadata: BTreeMap<String, Arc<dyn MetadataStore>>,
     pub cold: BTreeMap<String, LiveCold>,
+    /// Cold stores that could not be opened, and why; tried again with the shares that need them.
+    pub cold_failed: BTreeMap<String, (ColdStoreConfig, String)>,
     pub shares: BTreeMap<String, Arc<LiveShare>>,
+    pub failed: BTreeMap<String, FailedShare>,
 }
 
 impl Runtime {
@@ -67,7 +77,7 @@ impl Runtime {
 
     /// Ends everything in order: shares, then cold stores, cache and metadata stores; names who was late in the log.
     pub async fn shutdown(&self, deadline: Duration) {
-        self.exports.set(Vec::new());
+        self.exports.set(Vec::new(), Vec::new());
         for share in self.shares() {
             if let Err(error) = share.engine.shutdown(deadline).await {
                 tracing::error!(share = %share.config.name, %error, "the share did not close in order; its journal has what was acknowledged");

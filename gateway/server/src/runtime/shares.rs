@@ -1,14 +1,15 @@
 //! Opening, exporting and deleting shares.
 
 use super::folder::with_causes;
-use super::{OpenFailure, Runtime};
+use super::{FailedShare, OpenFailure, Runtime};
 use dfs_api::{Compression, Durability, ShareConfig, Squash};
 use dfs_auth::{ClientList, ClientRule, SquashMode};
 use dfs_engine::{DurabilityClass, Engine, EngineDeps, EngineSettings, OpenError};
 use dfs_model::{Entropy, Generation, ShareCeiling, ShareId};
-use dfs_nfs::ShareExport;
+use dfs_nfs::{ShareDown, ShareExport};
 use dfs_stack::StackSettings;
 use dfs_store::{MetadataStore, ShareRecord};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,8 +42,13 @@ impl Runtime {
             )
         };
         let metadata = metadata.ok_or_else(|| missing("metadata store", &config.metadata))?;
-        let cold = cold.ok_or_else(|| missing("cold store", &config.cold))?;
-        client_list(config)?;
+        let cold = match cold {
+            Some(cold) => cold,
+            None => {
+                self.reopen_cold(&config.cold).await?.ok_or_else(|| missing("cold store", &config.cold))?
+            }
+        };
+        self.client_list(config)?;
         let record = self.record(config, metadata.as_ref()).await?;
         let deps = EngineDeps {
             store: metadata,
@@ -76,7 +82,8 @@ impl Runtime {
         store: &dyn MetadataStore,
     ) -> Result<ShareRecord, OpenFailure> {
         let failed = |error: dfs_store::StoreError| {
-            OpenFailure::new(6, format!("share '{}': {}", config.name, with_causes(&error)))
+            let may_pass = matches!(error, dfs_store::StoreError::Broken(_));
+            OpenFailure::new(6, format!("share '{}': {}", config.name, with_causes(&error))).passing(may_pass)
         };
         let known = store.shares().await.map_err(failed)?;
         if let Some(record) = known.into_iter().find(|record| record.name == config.name) {
@@ -149,7 +156,7 @@ impl Runtime {
     pub fn export(&self) {
         let shares = self.shares();
         let exports = shares.iter().filter_map(|live| {
-            let clients = client_list(&live.config).ok()?;
+            let clients = self.client_list(&live.config).ok()?;
             Some(ShareExport {
                 id: live.id,
                 name: live.config.name.clone(),
@@ -161,7 +168,43 @@ impl Runtime {
                 fsid: live.engine.record().fsid,
             })
         });
-        self.exports.set(exports.collect());
+        let down = |failed: FailedShare| ShareDown { id: failed.id, name: failed.config.name };
+        self.exports.set(exports.collect(), self.failed().into_iter().map(down).collect());
+    }
+
+    /// The rules of who may mount, with what is known of host names.
+    fn client_list(&self, config: &ShareConfig) -> Result<ClientList, OpenFailure> {
+        let mut rules = Vec::new();
+        for text in &config.clients {
+            let rule: ClientRule =
+                text.parse().map_err(|error| OpenFailure::new(2, format!("clients: {error}")))?;
+            rules.push(rule);
+        }
+        let list = ClientList::new(rules);
+        let hosts: Vec<_> =
+            list.host_names().map(|host| (host.to_owned(), self.hosts.addresses(host))).collect();
+        Ok(list.with_hosts(hosts))
+    }
+
+    /// Resolves the host names of all client lists whose answers are too old, and exports what changed.
+    pub async fn refresh_hosts(&self) {
+        let names: BTreeSet<String> = self
+            .shares()
+            .iter()
+            .filter_map(|live| self.client_list(&live.config).ok())
+            .flat_map(|list| list.host_names().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        if self.hosts.refresh(&names).await {
+            self.export();
+        }
+    }
+
+    /// Refreshes host names now and then, until its task is ended.
+    pub async fn keep_hosts(self: Arc<Self>) {
+        loop {
+            self.refresh_hosts().await;
+            tokio::time::sleep(super::hosts::TTL / 4).await;
+        }
     }
 
     /// Stops serving a share; what was acknowledged stays in its journal.
@@ -196,34 +239,7 @@ fn open_failure(name: &str, error: &OpenError) -> OpenFailure {
         6,
         format!("share '{name}' cannot be opened, no data was touched: {}", with_causes(error)),
     )
-}
-
-/// The rules of who may mount, with host names resolved now.
-fn client_list(config: &ShareConfig) -> Result<ClientList, OpenFailure> {
-    let mut rules = Vec::new();
-    for text in &config.clients {
-        let rule: ClientRule =
-            text.parse().map_err(|error| OpenFailure::new(2, format!("clients: {error}")))?;
-        rules.push(rule);
-    }
-    let list = ClientList::new(rules);
-    let hosts: Vec<(String, Vec<std::net::IpAddr>)> = list
-        .host_names()
-        .map(|host| {
-            (
-                host.to_owned(),
-                std::net::ToSocketAddrs::to_socket_addrs(&(host, 0))
-                    .map(|found| found.map(|at| at.ip()).collect())
-                    .unwrap_or_default(),
-            )
-        })
-        .collect();
-    for (host, found) in &hosts {
-        if found.is_empty() {
-            tracing::warn!(share = %config.name, host, "this client's name cannot be resolved; it may not mount");
-        }
-    }
-    Ok(list.with_hosts(hosts))
+    .passing(error.may_pass())
 }
 
 fn squash(config: &ShareConfig) -> dfs_auth::Squash {

@@ -71,11 +71,38 @@ impl Runtime {
         }
     }
 
+    /// A cold store that could not be opened, tried again; `None` for one that is not configured.
+    pub async fn reopen_cold(&self, name: &str) -> Result<Option<LiveCold>, OpenFailure> {
+        let failed = self.state.read().cold_failed.get(name).cloned();
+        match failed {
+            Some((config, _)) => self.open_cold_or_keep(&config).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Opens a cold store of an earlier life; one that cannot be opened is kept as failed, with the shares on it.
+    pub async fn open_cold_or_keep(&self, config: &ColdStoreConfig) -> Result<LiveCold, OpenFailure> {
+        let opened = self.open_cold(config, false).await;
+        let mut state = self.state.write();
+        match &opened {
+            Ok(live) => {
+                state.cold_failed.remove(&config.name);
+                state.cold.insert(config.name.clone(), live.clone());
+            }
+            Err(failure) => {
+                let failed = (config.clone(), failure.message.clone());
+                state.cold_failed.insert(config.name.clone(), failed);
+            }
+        }
+        opened
+    }
+
     /// Connects a cold store; asks nothing of it yet. A directory is made only when the store is new (`create`): at a restart
     /// a missing one is a disk that is not mounted, and an empty one in its place would lose packs.
     pub async fn open_cold(&self, config: &ColdStoreConfig, create: bool) -> Result<LiveCold, OpenFailure> {
         let refused = |error: dfs_cold::ColdError| {
             OpenFailure::new(5, format!("cold store '{}': {}", config.name, with_causes(&error)))
+                .passing(true)
         };
         let (base, prefix): (Arc<dyn ColdStore>, String) = match &config.backend {
             ColdBackend::Memory => (Arc::new(MemoryCold::new(self.clock.clone())), String::new()),

@@ -14,13 +14,13 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
 }
 
 /// The file below a folder that has these bytes, and where.
-fn holding(bed: &Bed, folder: &Path, part: &[u8]) -> (PathBuf, usize) {
+pub fn holding(bed: &Bed, folder: &Path, part: &[u8]) -> (PathBuf, usize) {
     let found = bed.snapshot(folder).into_iter().find_map(|(path, bytes)| Some((path, find(&bytes, part)?)));
     found.unwrap_or_else(|| panic!("nothing in {} has the bytes", folder.display()))
 }
 
 /// Flips one byte; flipping it again takes it back.
-fn flip(path: &Path, at: usize) {
+pub fn flip(path: &Path, at: usize) {
     let mut bytes = std::fs::read(path).unwrap();
     bytes[at] ^= 0x40;
     std::fs::write(path, bytes).unwrap();
@@ -31,33 +31,6 @@ fn with_share(bed: &Bed) -> (Doors, Client) {
     let client = bed.admin(&doors);
     bed.share(&client);
     (doors, client)
-}
-
-#[test]
-fn record_damaged_before_good_ones_stops_the_start_and_nothing_is_cut() {
-    let bed = Bed::made();
-    let (doors, _) = with_share(&bed);
-    let files: Vec<(String, Vec<u8>)> = (0..20).map(|n| (format!("file-{n}"), noise(n, 30_000))).collect();
-    let mut mounted = bed.mounted(&doors);
-    for (name, bytes) in &files {
-        mounted.write(name, bytes);
-    }
-    bed.kill();
-    let journal = bed.data().join("journal");
-    let (segment, at) = holding(&bed, &journal, &files[3].1[1000..1064]);
-    flip(&segment, at);
-    let damaged = bed.snapshot(&journal);
-    let name = segment.file_name().unwrap().to_str().unwrap();
-    for _ in 0..2 {
-        bed.dfs(&["start"]).refuses(6, &["share 's'", name, "no data was touched"]);
-        assert!(bed.snapshot(&journal) == damaged, "a refused start changed the journal");
-    }
-    flip(&segment, at);
-    let doors = bed.start();
-    let mut mounted = bed.mounted(&doors);
-    for (name, bytes) in &files {
-        assert!(mounted.read(name).unwrap() == *bytes, "{name}");
-    }
 }
 
 #[test]

@@ -4,9 +4,12 @@
 mod bed;
 mod commands;
 mod damage;
+mod failed;
 mod folder;
 mod login;
 mod mistakes;
 mod numbers;
+mod replays;
 mod routes;
 mod s3;
+mod spelled;

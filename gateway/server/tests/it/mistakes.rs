@@ -134,23 +134,6 @@ fn journal_that_does_not_fit_the_disk_is_refused() {
 }
 
 #[test]
-fn cold_directory_that_is_gone_at_a_start_is_not_made_anew() {
-    let bed = Bed::made();
-    let doors = bed.start();
-    let client = bed.admin(&doors);
-    bed.share(&client);
-    bed.mounted(&doors).write("file", b"bytes");
-    bed.flush(&client);
-    bed.dfs(&["stop"]).works();
-    std::fs::rename(bed.path("cold"), bed.path("unmounted")).unwrap();
-    bed.dfs(&["start"]).refuses(5, &["cold store 'packs'", bed.path("cold").to_str().unwrap()]);
-    assert!(!bed.path("cold").exists());
-    std::fs::rename(bed.path("unmounted"), bed.path("cold")).unwrap();
-    let doors = bed.start();
-    assert_eq!(bed.mounted(&doors).read("file").unwrap(), b"bytes");
-}
-
-#[test]
 fn token_key_that_is_cut_short_is_refused() {
     let bed = Bed::made();
     let path = bed.data().join("token.key");

@@ -203,7 +203,10 @@ fn answers_have_the_shapes_that_programs_rely_on() {
     bed.share(&client);
     bed.mounted(&door.doors).write("file", &crate::bed::noise(1, 200_000));
     let get = |path: &str| -> Value { serde_json::from_str(&door.send("GET", path, "").1).unwrap() };
-    assert_eq!(keys(&get("/health")), ["pid", "shares", "status", "uptime_seconds", "version"]);
+    assert_eq!(
+        keys(&get("/health")),
+        ["pid", "shares", "shares_failed", "status", "uptime_seconds", "version"]
+    );
     assert_eq!(keys(&get("/auth/me")), ["must_change_password", "role", "username"]);
     assert_eq!(keys(&get("/metadata-stores")[0]), ["health", "kind", "name", "shares"]);
     assert_eq!(keys(&get("/cold-stores")[0]), ["health", "kind", "name", "path", "shares"]);

@@ -1,0 +1,25 @@
+//! Limits of the process: how many files (connections, segments, warm regions, packs) it may have open.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Fewer than this and a busy gateway runs out: 4096 connections, 1024 warm regions, a segment each 64 MiB of journal, and
+/// a file for every pack that is written or read in a directory.
+const FILES_ENOUGH: u64 = 65_536;
+
+/// Raises the limit of open files to the most that this process may have, and says so where that is little.
+pub(crate) fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, wanted) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if files < FILES_ENOUGH {
+        tracing::warn!(
+            files,
+            "few files may be open at once: a busy gateway wants {FILES_ENOUGH}; raise LimitNOFILE of its service, or the hard limit of `ulimit -n`"
+        );
+    } else {
+        tracing::info!(files, "limit of open files");
+    }
+}

@@ -9,5 +9,7 @@
 
 mod crash;
 mod model;
+mod quota;
+mod recycle;
 mod settings;
 mod sim;

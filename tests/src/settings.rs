@@ -15,20 +15,20 @@ use rand::rngs::StdRng;
 use std::sync::Arc;
 use std::time::Duration;
 
-fn options(share: fn(&mut EngineSettings)) -> WorldOptions {
+pub fn options(share: fn(&mut EngineSettings)) -> WorldOptions {
     let mut rng = StdRng::seed_from_u64(1);
     let mut options = WorldOptions::random(&mut rng, DurabilityClass::Local, Mutations::none());
     options.share = share;
     options
 }
 
-async fn world(options: &mut WorldOptions) -> World {
+pub async fn world(options: &mut WorldOptions) -> World {
     World::create(options).await.unwrap();
     World::open(options).await.unwrap()
 }
 
 /// Stops the gateway in good order and starts it with other settings.
-async fn reopened(world: World, options: &mut WorldOptions, share: fn(&mut EngineSettings)) -> World {
+pub async fn reopened(world: World, options: &mut WorldOptions, share: fn(&mut EngineSettings)) -> World {
     world.engine().shutdown(Duration::from_secs(10)).await.unwrap();
     options.rest(&world);
     drop(world);
@@ -37,13 +37,13 @@ async fn reopened(world: World, options: &mut WorldOptions, share: fn(&mut Engin
     World::open(options).await.unwrap()
 }
 
-fn new(name: &str, kind: NewKind) -> Create {
+pub fn new(name: &str, kind: NewKind) -> Create {
     let attrs = AttrPatch { mode: Patch::Set(0o644), ..AttrPatch::default() };
     let name = Name::try_from(name).unwrap();
     Create { dir: InodeId::ROOT, name, kind, existing: CreateExisting::Guarded, attrs }
 }
 
-fn writing(inode: InodeId, bytes: &'static [u8]) -> Write {
+pub fn writing(inode: InodeId, bytes: &'static [u8]) -> Write {
     Write {
         target: Target::Inode(inode),
         at: WriteAt::Offset(0),
@@ -53,11 +53,11 @@ fn writing(inode: InodeId, bytes: &'static [u8]) -> Write {
     }
 }
 
-fn reading(inode: InodeId) -> Read {
+pub fn reading(inode: InodeId) -> Read {
     Read { target: Target::Inode(inode), offset: 0, len: 100, rule: AccessRule::Stateless }
 }
 
-async fn attrs(world: &World, inode: InodeId) -> Attrs {
+pub async fn attrs(world: &World, inode: InodeId) -> Attrs {
     let request = GetAttr { target: Target::Inode(inode), want: AttrMask::BASIC };
     world.engine().get_attr(&world.root_context(), request).await.unwrap()
 }

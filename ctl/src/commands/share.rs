@@ -132,6 +132,7 @@ impl Create {
             anon_uid: self.anon_uid,
             anon_gid: self.anon_gid,
             read_only: self.read_only,
+            rules: Default::default(),
             capacity: size("--capacity", &self.capacity)?,
             root_mode: u16::from_str_radix(&self.root_mode, 8)
                 .map_err(|_| Failure::new(2, "--root-mode is an octal number, for instance 755"))?,

@@ -43,6 +43,78 @@ pub enum Squash {
     AllToAdmin,
 }
 
+/// What a change of mode does to the ACL of a file that has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AclMode {
+    /// Owner, group and everybody get the mode's bits; what others are allowed is cut down to the group's.
+    #[default]
+    Masked,
+    /// Owner, group and everybody get the mode's bits; what others are allowed stays.
+    Passthrough,
+    /// The ACL goes.
+    Discard,
+    /// The mode cannot be changed.
+    Refuse,
+}
+
+/// What can be blocked on a share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Operation {
+    Read,
+    Write,
+    Create,
+    Mkdir,
+    Symlink,
+    Mknod,
+    Link,
+    Remove,
+    Rename,
+    SetAttr,
+    SetAcl,
+    SetXattr,
+}
+
+/// How long a recycle bin keeps what was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recycle {
+    /// Days.
+    pub keep_days: u32,
+    /// Bytes; the oldest entries go first.
+    pub bytes_max: u64,
+}
+
+/// Rules of a share that hold whatever the protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShareRules {
+    /// What a change of mode does to an ACL.
+    pub acl_mode: AclMode,
+    /// Operations that are refused, whoever asks.
+    pub blocked_operations: Vec<Operation>,
+    /// Whether reading moves the access time of files (relatime).
+    pub relatime: bool,
+    /// Whether quotas are kept and acted on.
+    pub quotas: bool,
+    /// Where removed files stay for a while; without it they are gone at once.
+    pub recycle: Option<Recycle>,
+}
+
+impl Default for ShareRules {
+    fn default() -> ShareRules {
+        ShareRules {
+            acl_mode: AclMode::Masked,
+            blocked_operations: Vec::new(),
+            relatime: true,
+            quotas: false,
+            recycle: None,
+        }
+    }
+}
+
 /// A share as it is configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +149,9 @@ pub struct ShareConfig {
     /// Refuse every change.
     #[serde(default)]
     pub read_only: bool,
+    /// Rules that hold whatever the protocol.
+    #[serde(default)]
+    pub rules: ShareRules,
     /// Bytes that clients see as its size.
     #[serde(default = "default_capacity")]
     pub capacity: u64,

@@ -10,8 +10,8 @@ use crate::engine::{Engine, journal_error, reserve_error};
 use dfs_journal::{Record, RecordMeta, Reserve};
 use dfs_model::inode::mode;
 use dfs_model::{
-    AttrPatch, Attrs, FsError, Guard, InodeId, InodeKind, Patch, Rights, Seq, Target, TimePatch, Timestamp,
-    Wcc,
+    AttrPatch, Attrs, Credentials, FsError, Guard, InodeId, InodeKind, Patch, Rights, Seq, Target, TimePatch,
+    Timestamp, Wcc,
 };
 use dfs_store::{CommitToken, RowChange, SetAttrRequest, StoreError};
 use dfs_vfs::{
@@ -83,13 +83,17 @@ impl Engine {
         if state.gone {
             return Err(FsError::StaleHandle.into());
         }
-        let mut granted = access_checks::granted(&state, &cx.credentials);
-        if self.settings.read_only {
-            granted = Rights(granted.0 & !Rights::MUTATING.0);
-        }
-        let blocked = self.settings.blocked.rights(state.row.is_dir());
-        let granted = Rights(granted.0 & request.rights.0 & !blocked.0);
+        let granted = Rights(self.rights_of(&state, &cx.credentials).0 & request.rights.0);
         Ok(AccessReply { granted, decided: request.rights, attrs: state.attrs.clone() })
+    }
+
+    /// What a caller may do to an inode on this share as it is set up.
+    pub(crate) fn rights_of(&self, state: &CellState, who: &Credentials) -> Rights {
+        let mut useless = self.settings.blocked.rights(state.row.is_dir()).0;
+        if self.settings.read_only {
+            useless |= Rights::MUTATING.0;
+        }
+        Rights(access_checks::granted(state, who).0 & !useless)
     }
 
     pub(crate) async fn do_set_attr(&self, cx: &RequestContext, request: SetAttr) -> VfsResult<Changed> {
@@ -166,10 +170,12 @@ impl Engine {
     ) -> Result<(CommitToken, Option<RowChange>), FsError> {
         {
             let state = cell.state.lock();
+            self.check_quota_move(&state.row, &asked.patch)?;
             keep_cleared(&mut asked.patch, state.attrs.mode, state.row.mode);
         }
         match self.store.set_attr(self.op_context(cx, last_ctime), asked).await {
             Ok(applied) => {
+                self.note_quota_move(&applied.value);
                 cell.state.lock().take_row(&applied.value.post, applied.commit);
                 Ok((applied.commit, Some(applied.value)))
             }
@@ -294,8 +300,15 @@ impl Engine {
     ) -> Result<Seq, FsError> {
         let data = !matches!(record, Record::SetTimes { .. });
         let meta = RecordMeta { ctime, change: self.changes.take(), clear_suid, set_archive: data };
-        let appended =
-            self.journal.append(room, &state.row, meta, record).map_err(|error| journal_error(&error))?;
+        let charge = self.charge_record(state, &record)?;
+        let appended = match self.journal.append(room, &state.row, meta, record) {
+            Ok(appended) => appended,
+            Err(error) => {
+                self.uncharge_record(state, charge);
+                return Err(journal_error(&error));
+            }
+        };
+        self.record_landed(state, appended.seq);
         state.show_overlay(&appended.attrs);
         Ok(appended.seq)
     }

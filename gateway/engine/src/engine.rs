@@ -4,6 +4,8 @@ use crate::atime::AccessedFiles;
 use crate::cell::{Cell, Cells};
 use crate::hub::ChangeHub;
 use crate::merge::merged;
+use crate::quota::QuotaBook;
+use crate::recycle::RecycleRules;
 use dfs_journal::{Journal, JournalError, ReserveError};
 use dfs_locks::ClaimTable;
 use dfs_log::Rule;
@@ -48,6 +50,10 @@ pub struct EngineSettings {
     pub blocked: OperationSet,
     /// Whether reading moves the access time of files, by the relatime rule ([`crate::atime`]).
     pub relatime: bool,
+    /// Whether what is removed stays in a recycle bin for a while.
+    pub recycle: Option<RecycleRules>,
+    /// Whether quotas are kept and acted on ([`crate::Engine::set_quota`]).
+    pub quotas: bool,
     /// Cells (inodes with attributes in memory) kept beyond those in use.
     pub cells: usize,
     /// Whether deny modes and mandatory locks of SMB bind NFS (SEAM §2 footnote 3).
@@ -63,6 +69,8 @@ impl Default for EngineSettings {
             read_only: false,
             blocked: OperationSet::default(),
             relatime: true,
+            recycle: None,
+            quotas: false,
             cells: 100_000,
             smb_state_binds_nfs: true,
         }
@@ -84,6 +92,9 @@ pub struct Engine {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) hub: ChangeHub,
     pub(crate) accessed: AccessedFiles,
+    pub(crate) quotas: Option<Arc<QuotaBook>>,
+    /// The recycle bin's directory, once it is there.
+    pub(crate) bin: std::sync::OnceLock<InodeId>,
     pub(crate) reaper: tokio::sync::mpsc::UnboundedSender<crate::reaper::Job>,
     pub(crate) mutations: dfs_log::Mutations,
 }

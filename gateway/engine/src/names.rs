@@ -130,6 +130,7 @@ impl Engine {
         let truncate = request.attrs.size.as_set() == Some(&0);
         let grow = request.attrs.size.as_set().copied().filter(|size| *size > 0);
         let asked = create_request(&request);
+        let charge = self.charge_creation(cx, &dir, &asked).await?;
         let applied = match self.store.create(self.op_context(cx, Timestamp::EPOCH), asked).await {
             Ok(applied) => applied,
             Err(StoreError::Replayed(outcome)) => return self.create_replayed(&outcome, request.dir).await,
@@ -146,6 +147,7 @@ impl Engine {
                 )
                 .await;
         }
+        self.keep_creation(charge, &row);
         dir.state.lock().take_row(&change.post, applied.commit);
         let cell = self.cells.created(&row, applied.commit);
         self.hub.tell(|| name_event(ChangeKind::Created, row.id, row.is_dir(), request.dir, &dentry.name));
@@ -275,6 +277,14 @@ impl Engine {
             },
             None => None,
         };
+        if let Some(victim) = &victim {
+            if self.is_bin(victim.inode) {
+                return Err(FsError::NotPermitted);
+            }
+            if let Some(place) = self.bin_entry(cx, request, victim) {
+                return self.remove_to_bin(cx, request, place).await.map(Some);
+            }
+        }
         let _claim = match &victim {
             Some(victim) => Some(self.admit_unlink(cx, victim, dir).await?),
             None => None,
@@ -326,6 +336,9 @@ impl Engine {
 
     /// Shows what an inode that lost a name is now. Call it under its gate.
     pub(crate) fn take_unlinked(&self, victim: &Unlinked, commit: CommitToken) {
+        if victim.fate == Fate::Gone {
+            self.note_quota_gone(&victim.inode.pre);
+        }
         if let Some(cell) = self.cells.loaded(victim.inode.post.id) {
             let mut state = cell.state.lock();
             state.take_row(&victim.inode.post, commit);

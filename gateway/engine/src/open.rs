@@ -3,6 +3,7 @@
 use crate::cell::Cells;
 use crate::engine::{Engine, EngineSettings};
 use crate::hub::ChangeHub;
+use crate::quota::QuotaBook;
 use dfs_cache::BlockCache;
 use dfs_cold::{ColdHealth, ColdStore};
 use dfs_journal::{Journal, JournalError, JournalOptions, Pressure, RecoveredJournal};
@@ -69,12 +70,18 @@ const TICK: Duration = Duration::from_secs(1);
 /// Inodes read at once during recovery.
 const ROWS_AT_ONCE: usize = 1024;
 
-/// Gives placed rows to the cells.
-struct CellObserver(Arc<Cells>);
+/// Gives placed rows to the cells and to the quotas.
+struct RowObserver {
+    cells: Arc<Cells>,
+    quotas: Option<Arc<QuotaBook>>,
+}
 
-impl PlaceObserver for CellObserver {
+impl PlaceObserver for RowObserver {
     fn placed(&self, row: &Arc<Inode>) {
-        self.0.placed(row);
+        self.cells.placed(row);
+        if let Some(book) = &self.quotas {
+            book.placed(row);
+        }
     }
 }
 
@@ -115,7 +122,15 @@ impl Engine {
         let claims = claim_table(epoch, &settings);
         let cells =
             Arc::new(Cells::new(share, settings.cells, deps.store.clone(), journal.clone(), claims.clone()));
-        let stack = open_stack(share, epoch, &deps, &journal, &cells).await?;
+        let quotas = match settings.quotas {
+            true => {
+                let entries = deps.store.quotas(share).await?;
+                Some(Arc::new(QuotaBook::open(entries, rows.values(), &journal)))
+            }
+            false => None,
+        };
+        let observer = RowObserver { cells: cells.clone(), quotas: quotas.clone() };
+        let stack = open_stack(share, epoch, &deps, &journal, observer).await?;
         let (reaper, jobs) = tokio::sync::mpsc::unbounded_channel();
         let engine = Arc::new(Engine {
             share,
@@ -131,6 +146,8 @@ impl Engine {
             clock: deps.clock,
             hub: ChangeHub::default(),
             accessed: Default::default(),
+            quotas,
+            bin: Default::default(),
             reaper,
             mutations: deps.mutations,
         });
@@ -138,6 +155,10 @@ impl Engine {
         tokio::spawn(tick(Arc::downgrade(&engine)));
         tokio::spawn(crate::atime::run(Arc::downgrade(&engine)));
         let orphans = engine.reap_left_behind().await?;
+        if let Err(error) = engine.open_bin().await {
+            tracing::warn!(%share, %error, "removed files are not kept: /.recycle cannot be used as the recycle bin");
+        }
+        tokio::spawn(crate::recycle::run(Arc::downgrade(&engine)));
         tracing::info!(%share, %epoch, inodes_dirty = rows.len(), orphans, class = engine.settings.class.as_str(), "share opened");
         Ok(engine)
     }
@@ -145,6 +166,7 @@ impl Engine {
     /// Syncs what was acknowledged and stops the background work. Dirty data stays in the journal.
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), OpenError> {
         self.record_accesses().await;
+        self.record_quotas().await;
         self.journal.durable(self.journal.last_issued()).await?;
         self.store.durable(self.store.last_commit()).await?;
         self.stack.shutdown(deadline).await;
@@ -188,7 +210,7 @@ async fn open_stack(
     epoch: Epoch,
     deps: &EngineDeps,
     journal: &Arc<Journal>,
-    cells: &Arc<Cells>,
+    observer: RowObserver,
 ) -> Result<Arc<Stack>, StackError> {
     let parts = StackDeps {
         store: deps.store.clone(),
@@ -198,7 +220,7 @@ async fn open_stack(
         health: deps.health.clone(),
         policy: deps.policy.clone(),
         pressure: deps.pressure.clone(),
-        observer: Some(Arc::new(CellObserver(cells.clone()))),
+        observer: Some(Arc::new(observer)),
         clock: deps.clock.clone(),
         entropy: deps.entropy.clone(),
         mutations: deps.mutations.clone(),
@@ -212,5 +234,6 @@ async fn tick(engine: Weak<Engine>) {
         tokio::time::sleep(TICK).await;
         let Some(engine) = engine.upgrade() else { return };
         engine.claims.tick(engine.clock.monotonic());
+        engine.record_quotas().await;
     }
 }

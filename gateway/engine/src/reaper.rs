@@ -48,9 +48,14 @@ impl Engine {
     }
 
     async fn reap(&self, inode: InodeId) -> Result<CommitToken, StoreError> {
+        let row = match self.quotas {
+            Some(_) => self.store.inode(self.share, inode).await?,
+            None => None,
+        };
         loop {
             let applied = self.store.reap(self.share, self.epoch, inode).await?;
             if applied.value {
+                row.iter().for_each(|row| self.note_quota_gone(row));
                 return Ok(applied.commit);
             }
             tokio::task::yield_now().await;

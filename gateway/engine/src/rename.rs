@@ -29,6 +29,15 @@ impl Engine {
 
     async fn rename_inner(&self, cx: &RequestContext, request: Rename) -> Result<RenameReply, FsError> {
         self.check_change(Operation::Rename)?;
+        self.rename_names(cx, request).await
+    }
+
+    /// Moves a name, whoever asked for it under whichever operation.
+    pub(crate) async fn rename_names(
+        &self,
+        cx: &RequestContext,
+        request: Rename,
+    ) -> Result<RenameReply, FsError> {
         if request.case == NameCase::Fold || request.open.is_some() {
             return Err(FsError::NotSupported);
         }
@@ -58,6 +67,14 @@ impl Engine {
     ) -> Result<Option<RenameReply>, FsError> {
         let Some(parties) = self.rename_parties(request).await? else { return Ok(None) };
         let _claims = match &parties {
+            Some(Parties { moved, replaced })
+                if [Some(moved), replaced.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .any(|cell| self.is_bin(cell.inode)) =>
+            {
+                return Err(FsError::NotPermitted);
+            }
             Some(found) => {
                 let moved = self.admit_rename(cx, &found.moved, from_dir, to_dir).await?;
                 let replaced = match &found.replaced {

@@ -222,8 +222,8 @@ impl Vfs for Engine {
         not_served()
     }
 
-    async fn fs_info(&self, _cx: &RequestContext) -> VfsResult<FsInfo> {
-        self.do_fs_info().await
+    async fn fs_info(&self, cx: &RequestContext) -> VfsResult<FsInfo> {
+        self.do_fs_info(cx).await
     }
 
     async fn client(&self, _cx: &RequestContext, _call: ClientCall) -> VfsResult<ClientReply> {
@@ -236,7 +236,7 @@ impl Vfs for Engine {
 
     async fn effective_rights(&self, cx: &RequestContext, inode: InodeId) -> VfsResult<Rights> {
         let cell = self.cells.get(inode).await?;
-        let rights = crate::access_checks::granted(&cell.state.lock(), &cx.credentials);
+        let rights = self.rights_of(&cell.state.lock(), &cx.credentials);
         Ok(rights)
     }
 }

@@ -16,6 +16,7 @@ pub mod identity;
 pub mod ids;
 pub mod inode;
 pub mod name;
+pub mod quota;
 pub mod range;
 pub mod time;
 pub mod xattr;

@@ -1,9 +1,10 @@
 //! The trait and its requests and replies.
 
 use crate::error::StoreResult;
-use crate::share::{ShareRecord, StateTable, Usage};
+use crate::share::{QuotaEntry, ShareRecord, StateTable, Usage};
 use async_trait::async_trait;
 use bytes::Bytes;
+use dfs_model::quota::{Quota, QuotaSubject};
 use dfs_model::{
     AttrPatch, Change, Cookie, Credentials, DeviceNumber, Epoch, ExtentRun, Guard, Inode, InodeId, InodeKind,
     Name, PackId, ReplayKey, Seq, ShareId, Timestamp, XattrMode, xattr::XattrChange,
@@ -562,6 +563,20 @@ pub trait MetadataStore: Send + Sync + 'static {
         epoch: Epoch,
         request: PlaceRequest,
     ) -> StoreResult<Applied<Placed>>;
+
+    /// The share's own usage first, then everybody who holds something or has a quota. What a user and a group hold is kept
+    /// with every create, removal, change of owner and place, in the same transaction: one inode each, and the bytes of
+    /// `allocated`; the share's root and orphans count too.
+    async fn quotas(&self, share: ShareId) -> StoreResult<Vec<QuotaEntry>>;
+    /// Sets or (with `None`) ends a quota; the store keeps it, the engine acts on it. Fenced by `epoch`.
+    /// *Errors:* `InvalidOwner` for an identity that cannot be stored.
+    async fn quota_set(
+        &self,
+        share: ShareId,
+        epoch: Epoch,
+        subject: QuotaSubject,
+        quota: Option<Quota>,
+    ) -> StoreResult<Applied<()>>;
 
     /// Writes or (with `None`) deletes a state row. Fenced by `epoch`.
     async fn state_put(

@@ -37,6 +37,10 @@ pub enum Table {
     Acl = 0x2c,
     /// (inode, name) → the value of an extended attribute.
     Xattr = 0x2d,
+    /// (subject) → what a user or group holds.
+    Usage = 0x2e,
+    /// (subject) → a quota.
+    Quota = 0x2f,
     /// (client, slot) → outcome of a name operation.
     Replay = 0x30,
     /// (epoch) → the last n accepted of its journal.

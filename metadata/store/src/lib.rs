@@ -35,4 +35,4 @@ pub use embedded::{EmbeddedConfig, EmbeddedStore, StoreStats};
 pub use error::{Retry, StoreError, StoreResult};
 pub use memory::MemoryStore;
 pub use ops::REPLAY_AGE_MAX;
-pub use share::{ShareRecord, StateTable, Usage};
+pub use share::{QuotaEntry, ShareRecord, StateTable, Usage};

@@ -1,5 +1,6 @@
 //! What a store knows of a share as a whole.
 
+use dfs_model::quota::{Quota, QuotaSubject};
 use dfs_model::{Epoch, Generation, ShareId, Timestamp};
 
 /// The share as its metadata store knows it.
@@ -33,6 +34,16 @@ pub struct Usage {
     /// Bytes of data in placed files, before compression.
     pub bytes: u64,
     pub inodes: u64,
+}
+
+/// One line of a share's quotas: whom it is for, his quota if any, and what he holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct QuotaEntry {
+    pub subject: QuotaSubject,
+    pub quota: Option<Quota>,
+    /// Of placed files; nothing for [`QuotaSubject::EveryUser`] and [`QuotaSubject::EveryGroup`].
+    pub usage: Usage,
 }
 
 /// Tables of state that must outlive a restart (SEAM §2 Persist); values are the claim table's codec.

@@ -4,12 +4,14 @@ use crate::kv::View;
 use crate::ops::{self, Tx};
 use crate::{
     Applied, CommitToken, CreateRequest, Created, Dentry, DirPage, LinkRequest, Linked, MetadataStore,
-    OpContext, PackRow, PlaceRequest, Placed, ReadDirRequest, RemoveRequest, Removed, RenameRequest, Renamed,
-    ReplayOutcome, RowChange, SetAttrRequest, ShareRecord, StateTable, StoreResult, Usage, XattrSetRequest,
+    OpContext, PackRow, PlaceRequest, Placed, QuotaEntry, ReadDirRequest, RemoveRequest, Removed,
+    RenameRequest, Renamed, ReplayOutcome, RowChange, SetAttrRequest, ShareRecord, StateTable, StoreResult,
+    Usage, XattrSetRequest,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use dfs_log::{Mutations, Rule};
+use dfs_model::quota::{Quota, QuotaSubject};
 use dfs_model::{Cookie, Epoch, ExtentRun, Inode, InodeId, Name, PackId, ReplayKey, ShareId, Timestamp};
 use std::sync::Arc;
 
@@ -330,6 +332,21 @@ impl<B: Backend> MetadataStore for Store<B> {
     ) -> StoreResult<Applied<Placed>> {
         let redo = (request.inodes.len() as u64 * PLACED_FILE_REDO).min(PLACE_REDO_MAX);
         self.backend.write(share, Space::Large(redo), &|tx| ops::place(tx, epoch, &request)).await
+    }
+
+    async fn quotas(&self, share: ShareId) -> StoreResult<Vec<QuotaEntry>> {
+        self.read(share, ops::quotas)
+    }
+
+    async fn quota_set(
+        &self,
+        share: ShareId,
+        epoch: Epoch,
+        subject: QuotaSubject,
+        quota: Option<Quota>,
+    ) -> StoreResult<Applied<()>> {
+        let op = |tx: &mut Tx<'_>| ops::quota_set(tx, epoch, &subject, quota.as_ref());
+        self.backend.write(share, Space::Always, &op).await
     }
 
     async fn state_put(

@@ -24,6 +24,11 @@ pub enum BadRow {
 pub struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
+    /// Starts at bytes that have no version of their own.
+    pub fn new(bytes: &'a [u8]) -> Reader<'a> {
+        Reader(bytes)
+    }
+
     /// Starts at the version byte, which must be `version`. *Errors:* [`BadRow::Short`], [`BadRow::Version`].
     pub fn versioned(bytes: &'a [u8], version: u8) -> Result<Reader<'a>, BadRow> {
         let mut reader = Reader(bytes);

@@ -329,6 +329,17 @@ impl Journal {
         self.overlay(inode).map(|attrs| attrs.last_seq)
     }
 
+    /// What [`OverlayAttrs::allocated_estimate`] will be once `record` is appended over `row`. Right as long as the caller
+    /// holds the inode's section.
+    #[must_use]
+    pub fn allocated_after(&self, row: &Inode, record: &Record) -> u64 {
+        let act = record.effect().act;
+        match self.shard(row.id).lock().get(&row.id) {
+            Some(overlay) => overlay.estimated(&act),
+            None => crate::index::InodeOverlay::over(row).estimated(&act),
+        }
+    }
+
     /// Why nothing can be appended any more: a sync or write failed.
     #[must_use]
     pub fn poisoned(&self) -> Option<String> {

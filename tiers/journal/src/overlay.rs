@@ -121,7 +121,7 @@ impl<S: Spot, K: Copy + PartialEq> Overlay<S, K> {
 
     /// Applies a record that lies in `segment` with `bytes`. Returns true when it opened a new layer.
     pub fn apply(&mut self, at: &Landed<S, K>, meta: &RecordMeta, effect: &Effect) -> bool {
-        self.estimate(&effect.act);
+        self.allocated = self.estimated(&effect.act);
         let (from, size) = (self.last_seq(), self.size());
         let opens = self.uncut().is_none();
         if opens {
@@ -135,24 +135,24 @@ impl<S: Spot, K: Copy + PartialEq> Overlay<S, K> {
         opens
     }
 
-    /// Moves the estimate of held bytes by what an act is about to do.
-    fn estimate(&mut self, act: &Act) {
+    /// The estimate of held bytes after what an act would do.
+    pub fn estimated(&self, act: &Act) -> u64 {
         let size = self.size();
         let (start, end, adds) = match *act {
             Act::Write { offset, len } => (offset, offset.saturating_add(len), len),
             Act::Zero { offset, len } => (offset, offset.saturating_add(len).min(size), 0),
             Act::SetSize { size: new } if new < size => (new, size, 0),
-            Act::SetSize { .. } | Act::Times => return,
+            Act::SetSize { .. } | Act::Times => return self.allocated,
         };
         let mut held = 0u64;
         self.resolve(start, end, &mut |from, to, source| {
             held += match source {
                 Origin::Data(_) => to - from,
                 Origin::Zero => 0,
-                Origin::Base => self.base_held(to - from),
+                Origin::Base => self.base_held(to.min(self.base_size).saturating_sub(from)),
             };
         });
-        self.allocated = (self.allocated + adds).saturating_sub(held);
+        (self.allocated + adds).saturating_sub(held)
     }
 
     /// Bytes that a stretch of the base is taken to hold: the row's density.

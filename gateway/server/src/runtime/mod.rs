@@ -8,6 +8,7 @@ mod budget;
 mod failed;
 mod folder;
 mod hosts;
+mod rules;
 mod shares;
 mod status;
 mod stores;

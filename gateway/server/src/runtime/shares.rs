@@ -1,7 +1,7 @@
 //! Opening, exporting and deleting shares.
 
 use super::folder::with_causes;
-use super::{FailedShare, OpenFailure, Runtime};
+use super::{FailedShare, OpenFailure, Runtime, rules};
 use dfs_api::{Compression, Durability, ShareConfig, Squash};
 use dfs_auth::{ClientList, ClientRule, SquashMode};
 use dfs_engine::{DurabilityClass, Engine, EngineDeps, EngineSettings, OpenError};
@@ -50,6 +50,10 @@ impl Runtime {
         };
         self.client_list(config)?;
         let record = self.record(config, metadata.as_ref()).await?;
+        let kept = rules::store(&config.rules, &record, metadata.as_ref()).await;
+        kept.map_err(|error| {
+            OpenFailure::new(6, format!("share '{}': {}", config.name, with_causes(&error)))
+        })?;
         let deps = EngineDeps {
             store: metadata,
             pool: self.pool.clone(),
@@ -105,7 +109,7 @@ impl Runtime {
     }
 
     fn engine_settings(&self, config: &ShareConfig) -> EngineSettings {
-        EngineSettings {
+        let mut settings = EngineSettings {
             class: if config.durability == Durability::Relaxed {
                 DurabilityClass::Relaxed
             } else {
@@ -116,7 +120,9 @@ impl Runtime {
             read_only: config.read_only,
             cells: usize::try_from(self.split.metadata / 4 / CELL_BYTES).unwrap_or(usize::MAX),
             ..EngineSettings::default()
-        }
+        };
+        rules::apply(&config.rules, &mut settings);
+        settings
     }
 
     fn stack_settings(&self, config: &ShareConfig, record: &ShareRecord, prefix: String) -> StackSettings {

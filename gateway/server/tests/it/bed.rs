@@ -295,6 +295,7 @@ pub fn share_config(name: &str) -> ShareConfig {
         anon_uid: 65_534,
         anon_gid: 65_534,
         read_only: false,
+        rules: Default::default(),
         capacity: 1 << 40,
         root_mode: 0o755,
         root_uid: 0,

@@ -11,5 +11,6 @@ mod mistakes;
 mod numbers;
 mod replays;
 mod routes;
+mod rules;
 mod s3;
 mod spelled;

@@ -1,8 +1,9 @@
 //! Whether all that a store shows of a share agrees with itself, seen through the trait alone.
 
-use crate::{MetadataStore, PackState, ReadDirRequest};
+use crate::{MetadataStore, PackState, ReadDirRequest, Usage};
+use dfs_model::quota::QuotaSubject;
 use dfs_model::{Cookie, Inode, InodeFlags, InodeId, InodeKind, PackId, ShareId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Walks the tree and panics at the first disagreement: link counts, parents, listings, both name indexes, orphans,
 /// usage, allocated bytes and the pack ledger.
@@ -71,6 +72,28 @@ async fn listing(
     page.entries
 }
 
+/// What users and groups hold is what their inodes add up to.
+async fn check_usage(store: &dyn MetadataStore, share: ShareId, rows: &BTreeMap<InodeId, Inode>) {
+    let mut sums: HashMap<QuotaSubject, Usage> = HashMap::new();
+    for row in rows.values() {
+        let owners = [
+            QuotaSubject::Share,
+            QuotaSubject::User(row.owner.clone()),
+            QuotaSubject::Group(row.group.clone()),
+        ];
+        for subject in owners {
+            let sum = sums.entry(subject).or_default();
+            sum.bytes += row.allocated;
+            sum.inodes += 1;
+        }
+    }
+    for entry in store.quotas(share).await.unwrap() {
+        let sum = sums.remove(&entry.subject).unwrap_or_default();
+        assert_eq!(entry.usage, sum, "usage of {:?}", entry.subject);
+    }
+    assert!(sums.is_empty(), "usage rows are missing: {sums:?}");
+}
+
 async fn check_data(store: &dyn MetadataStore, share: ShareId, rows: &BTreeMap<InodeId, Inode>) {
     let mut live: BTreeMap<PackId, u64> = BTreeMap::new();
     let mut total = 0;
@@ -87,6 +110,7 @@ async fn check_data(store: &dyn MetadataStore, share: ShareId, rows: &BTreeMap<I
             *live.entry(run.pack).or_default() += run.stored_bytes();
         }
     }
+    check_usage(store, share, rows).await;
     let usage = store.usage(share).await.unwrap();
     assert_eq!(usage.inodes, rows.len() as u64, "inodes in use");
     assert_eq!(usage.bytes, total, "bytes in use");

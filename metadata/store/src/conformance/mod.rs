@@ -13,6 +13,7 @@ mod dirs;
 pub mod model;
 mod packs;
 mod place;
+mod quotas;
 mod remove;
 mod rename;
 mod replay;
@@ -54,6 +55,7 @@ pub fn cases() -> Vec<Case> {
         attrs::cases(),
         place::cases(),
         packs::cases(),
+        quotas::cases(),
         replay::cases(),
         shares::cases(),
         xattr::cases(),

@@ -2,7 +2,7 @@
 //! and times of what is not a regular file).
 
 use super::tx::{Stamp, changed, mutable, unchanged};
-use super::{Tx, acl, replay};
+use super::{Tx, acl, replay, usage};
 use crate::rows::identity::storable;
 use crate::{OpContext, ReplayOp, RowChange, SetAttrRequest, StoreResult};
 use dfs_model::acl::apply::changed as changed_list;
@@ -45,10 +45,21 @@ pub fn set_attr(tx: &mut Tx<'_>, cx: &OpContext<'_>, request: &SetAttrRequest) -
     let (bits, list) = changed_list(&row.inode, patch, how)?;
     acl::replace(tx, &mut row, list)?;
     apply(&mut row.inode, patch, bits, cx.credentials, stamp);
+    move_usage(tx, &pre, &row.inode)?;
     tx.put_inode(&row);
     let change = changed(pre, &row.inode);
     replay::store(tx, cx, ReplayOp::SetAttr, request.inode, &change, None);
     Ok(change)
+}
+
+/// What an inode holds follows it to its new owner and group.
+fn move_usage(tx: &mut Tx<'_>, pre: &Inode, post: &Inode) -> StoreResult<()> {
+    if pre.owner == post.owner && pre.group == post.group {
+        return Ok(());
+    }
+    let bytes = i64::try_from(post.allocated).unwrap_or(i64::MAX);
+    usage::add(tx, (&pre.owner, &pre.group), -bytes, -1)?;
+    usage::add(tx, (&post.owner, &post.group), bytes, 1)
 }
 
 /// *Errors:* [`FsError::GuardMismatch`].

@@ -1,7 +1,7 @@
 //! `create`: a new inode under a new name.
 
 use super::tx::{Stamp, mutable, unchanged};
-use super::{Tx, acl, replay};
+use super::{Tx, acl, replay, usage};
 use crate::rows::identity::storable;
 use crate::rows::{DentryRow, InodeRow};
 use crate::{CreateMode, CreateRequest, Created, Dentry, OpContext, ReplayOp, StoreResult};
@@ -44,6 +44,7 @@ pub fn create(tx: &mut Tx<'_>, cx: &OpContext<'_>, request: &CreateRequest) -> S
     row.inode.generation = head.incarnation;
     head.next_inode = InodeId(head.next_inode.0 + 1);
     head.inodes += 1;
+    usage::add(tx, (&row.inode.owner, &row.inode.group), 0, 1)?;
     if is_dir {
         if dir.inode.nlink >= LINKS_MAX {
             return Err(FsError::TooManyLinks.into());

@@ -16,6 +16,7 @@ mod rename;
 mod replay;
 mod share;
 mod tx;
+mod usage;
 mod xattr;
 
 pub use attrs::set_attr;
@@ -34,6 +35,7 @@ pub use share::{
     state_put, write_ends,
 };
 pub use tx::Tx;
+pub use usage::{quota_set, quotas};
 pub use xattr::{xattr_set, xattrs};
 
 #[cfg(test)]

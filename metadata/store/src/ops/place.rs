@@ -5,15 +5,15 @@
 //! extent row has exactly one row in `PackRef`, and each pack's live bytes move by what its rows gained and lost.
 
 use super::attrs::without_set_id;
-use super::{Tx, packs};
+use super::{Tx, packs, usage};
 use crate::key::{self, suffix_u64};
 use crate::rows::{Head, InodeRow, damaged};
 use crate::{PackState, PlaceInode, PlaceRequest, Placed, PlacedInode, StoreResult};
 use dfs_log::Rule;
 use dfs_model::extent::{BLOCK_LEN_MAX, BLOCKS_PER_RUN_MAX};
 use dfs_model::inode::dos;
-use dfs_model::{Epoch, ExtentRun, FsError, Inode, InodeId, InodeKind, PackId};
-use std::collections::BTreeMap;
+use dfs_model::{Epoch, ExtentRun, FsError, Identity, Inode, InodeId, InodeKind, PackId};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Longest part of a file that one run covers.
@@ -36,8 +36,12 @@ pub fn place(tx: &mut Tx<'_>, epoch: Epoch, request: &PlaceRequest) -> StoreResu
     }
     let mut live: BTreeMap<PackId, i64> = BTreeMap::new();
     let mut outcomes = Vec::with_capacity(request.inodes.len());
+    let mut held: HashMap<(Identity, Identity), i64> = HashMap::new();
     for part in &request.inodes {
-        outcomes.push(place_inode(tx, &mut head, &mut live, part)?);
+        outcomes.push(place_inode(tx, &mut head, &mut live, &mut held, part)?);
+    }
+    for ((owner, group), bytes) in &held {
+        usage::add(tx, (owner, group), *bytes, 0)?;
     }
     packs::adjust_live(tx, &live)?;
     tx.put_head(&head);
@@ -63,6 +67,7 @@ fn place_inode(
     tx: &mut Tx<'_>,
     head: &mut Head,
     live: &mut BTreeMap<PackId, i64>,
+    held: &mut HashMap<(Identity, Identity), i64>,
     part: &PlaceInode,
 ) -> StoreResult<PlacedInode> {
     let Some(mut row) = find_or_mutate(tx, part)? else { return Ok(PlacedInode::Absent) };
@@ -88,6 +93,9 @@ fn place_inode(
     }
     let delta = map.bytes;
     head.bytes = head.bytes.saturating_add_signed(delta);
+    if delta != 0 {
+        *held.entry((row.inode.owner.clone(), row.inode.group.clone())).or_default() += delta;
+    }
     row.inode.allocated = row.inode.allocated.saturating_add_signed(delta);
     set_attributes(&mut row, part);
     tx.put_inode(&row);

@@ -1,7 +1,7 @@
 //! `remove` and `reap`: the end of names and of inodes.
 
 use super::tx::{Stamp, changed, mutable};
-use super::{Tx, acl, replay, xattr};
+use super::{Tx, acl, replay, usage, xattr};
 use crate::key::{self, Table, prefix_end, suffix_u64};
 use crate::rows::{DentryRow, Head, InodeRow, damaged};
 use crate::{
@@ -116,6 +116,7 @@ fn free_inode(tx: &mut Tx<'_>, head: &mut Head, row: &mut InodeRow) -> StoreResu
     row.inode = shown;
     tx.delete(key::inode(tx.share, row.inode.id));
     head.inodes = head.inodes.saturating_sub(1);
+    usage::add(tx, (&row.inode.owner, &row.inode.group), 0, -1)?;
     Ok(())
 }
 
@@ -155,6 +156,7 @@ fn free_extents(tx: &mut Tx<'_>, head: &mut Head, row: &mut InodeRow, free: Free
     }
     super::packs::adjust_live(tx, &dead)?;
     head.bytes = head.bytes.saturating_sub(bytes);
+    usage::add(tx, (&row.inode.owner, &row.inode.group), -i64::try_from(bytes).unwrap_or(i64::MAX), 0)?;
     row.inode.allocated = row.inode.allocated.saturating_sub(bytes);
     Ok(all)
 }

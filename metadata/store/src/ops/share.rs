@@ -48,7 +48,7 @@ pub fn create_share(
     tx.put(key::share(record.share), encode_record(record, &[]));
     tx.put_head(&head);
     tx.put_inode(&root(record, root_mode, root_uid, root_gid));
-    Ok(())
+    super::usage::add(tx, (&Identity::Uid(root_uid), &Identity::Gid(root_gid)), 0, 1)
 }
 
 fn root(record: &ShareRecord, root_mode: u16, uid: u32, gid: u32) -> InodeRow {

@@ -24,11 +24,13 @@ pub fn damaged(what: &str, error: impl std::fmt::Display) -> StoreError {
     StoreError::Broken(format!("a damaged row ({what}): {error}"))
 }
 
-fn put_time(out: &mut Writer, at: Timestamp) {
+/// Appends a point in time.
+pub fn put_time(out: &mut Writer, at: Timestamp) {
     out.i64(at.secs).u32(at.nanos);
 }
 
-fn take_time(bytes: &mut Reader<'_>) -> Result<Timestamp, BadRow> {
+/// Reads a point in time.
+pub fn take_time(bytes: &mut Reader<'_>) -> Result<Timestamp, BadRow> {
     let secs = bytes.i64()?;
     match bytes.u32()? {
         nanos @ 0..1_000_000_000 => Ok(Timestamp { secs, nanos }),

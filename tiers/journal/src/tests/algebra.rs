@@ -205,6 +205,19 @@ async fn allocated_estimate_over_a_dense_base_does_not_count_overwrites_twice() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn allocated_estimate_grows_by_an_append_to_a_placed_file_as_foretold() {
+    let bench = Bench::new(1, 8).await;
+    let file = Inode { size: 1000, allocated: 1000, ..row(2000, bench.journal.last_issued()) };
+    let append =
+        |offset| Record::Write { offset, mtime: Timestamp::EPOCH, data: Bytes::from_static(&[1; 100]) };
+    for (offset, allocated) in [(1000, 1100), (5000, 1200), (950, 1200), (5050, 1250)] {
+        assert_eq!(bench.journal.allocated_after(&file, &append(offset)), allocated);
+        bench.append(&file, append(offset)).await;
+        assert_eq!(bench.journal.overlay(file.id).unwrap().allocated_estimate, allocated);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn records_with_ranges_beyond_the_largest_size_are_refused_without_trace() {
     let bench = Bench::new(1, 8).await;
     let file = row(2000, bench.journal.last_issued());

@@ -199,7 +199,7 @@ def full_log(group, store):
 
 def overwritten(group, store):
     """One file overwritten for ever beside 1,000 cold ones: the log does not fill up behind them."""
-    settings = {"journal": {"size": "256MiB", "segment": "8MiB"}, "pack": {"size": "8MiB"}}
+    settings = {"journal": {"size": "512MiB"}, "pack": {"size": "8MiB"}}
     with group.case("one file overwritten for ever") as note, scene(store, "hotspot", settings) as (server, _, _b, _t):
         load = Load(server, "hotspot", make_tree(server.folder / "cold", files=1000, size=4000))
         load.finish()

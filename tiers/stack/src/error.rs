@@ -24,10 +24,10 @@ pub enum StackError {
     #[error(transparent)]
     Prefix(#[from] dfs_cold::BadKey),
     /// The object store refused or could not be reached.
-    #[error("the object store failed")]
+    #[error(transparent)]
     Cold(#[from] ColdError),
     /// The metadata store refused.
-    #[error("the metadata store failed")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// Everything but these files is placed: their bytes in the journal are damaged.
     #[error("{0}")]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{OwnerState, StackError};
-use dfs_cold::{ColdStore, KeySpace, PutBody};
+use dfs_cold::{ColdStore, KeySpace, PermanentCause, PutBody};
 use dfs_log::mutation::Rule;
 use dfs_model::PackId;
 
@@ -178,4 +178,13 @@ async fn owner_object_damaged_on_its_way_is_read_again_and_damaged_for_good_is_n
     assert!(matches!(bench.stack.status().owner, OwnerState::Held { .. }));
     bench.faults.change(|plan| plan.wrong_bytes_rate = 1.0);
     assert!(matches!(bench.stack.check_owner().await, Err(StackError::Owned { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn cleaner_that_is_denied_tells_the_cause_in_the_status() {
+    let bench = Bench::new(Plan::default()).await;
+    bench.faults.change(|plan| plan.permanent = Some(PermanentCause::AccessDenied));
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let told = bench.stack.status().last_error.unwrap();
+    assert!(told.contains("allow these credentials"), "{told}");
 }

@@ -92,7 +92,7 @@ def denied(group, store):
         note.append(f"{len(pieces)} files of 256 KiB until NOSPC, occupancy {occupancy:.0%}")
         check(occupancy >= 0.85, f"refused long before the log was full: {occupancy}")
         cause = server.status("denied")
-        check("denied" in f"{cause['cold']} {cause.get("last_error")}".lower(), f"no clear cause: {cause}")
+        check("denied" in f"{cause['cold']} {cause.get('last_error')}".lower(), f"no clear cause: {cause}")
         check("put right" in server.log(), "the log does not tell the cause")
         everything(client, pieces)
         client.remove("doomed")

@@ -55,9 +55,11 @@ def drained(server, share, wait=300):
 
 @contextlib.contextmanager
 def scene(store, name, settings=None, data=None, **share):
-    """A gateway on a bucket behind a proxy, and a tree to write. Packs are small, so that there are many requests."""
+    """A gateway on a bucket behind a proxy, and a tree to write. Packs are small, so that there are many requests; the log, which
+    is written once over before its first use, is no larger than a case needs."""
     bucket = store.bucket(name)
-    chosen = {"flush": {"after": "1s"}, "pack": {"size": "1MiB"}}
+    chosen = {"flush": {"after": "1s"}, "pack": {"size": "1MiB"}, "journal": {"size": "256MiB" if CI else "1GiB"},
+              "warm": {"size": "256MiB"}}
     for section, values in (settings or {}).items():
         chosen.setdefault(section, {}).update(values)
     with s3.proxy(store.port, seed=store.seed) as proxy, gateway.running(name, chosen, data) as server:

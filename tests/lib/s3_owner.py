@@ -44,7 +44,7 @@ def strays(group, store):
 
 def two_gateways(group, store):
     """Two gateways on one bucket and prefix, written to at once, each sweeping: neither harms the other."""
-    settings = {"flush": {"after": "1s"}, **HASTY}
+    settings = {"flush": {"after": "1s"}, "journal": {"size": "256MiB"}, "warm": {"size": "256MiB"}, **HASTY}
     with group.case("two gateways on one prefix") as note:
         bucket = store.bucket("shared")
         with gateway.running("one", settings) as one, gateway.running("two", settings) as two:

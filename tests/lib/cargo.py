@@ -10,20 +10,25 @@ from common import CI, ROOT, Failed, check, run, say, tail
 
 # Which Rust tests belong to which group, as nextest filter sets; the one place to look.
 FILTERS = {
-    "unit": "not (package(dfs-tests) or package(dfs-lab))",
+    "unit": "not (package(dfs-tests) or package(dfs-lab) or (package(dfs-store) and test(/^postgres::live::/)))",
     "model": "package(dfs-tests) and test(/^model::/)",
     "crash": "package(dfs-tests) and test(/^(sim|crash)::/)",
     "tidy": "package(dfs-lab)",
     "s3": "package(dfs-cold) and test(/::s3_/)",
+    "metadata": "package(dfs-store) and test(/^postgres::live::/)",
 }
 
-# The same for plain `cargo test`, where nextest is not installed: package arguments and a name filter.
+# Groups whose tests lie in one package, which alone is built for them.
+ALONE = {"tidy": "dfs-lab", "metadata": "dfs-store"}
+
+# The same for plain `cargo test`, where nextest is not installed: package arguments, name filters, and what is skipped.
 PLAIN = {
-    "unit": (["--workspace", "--exclude", "dfs-tests", "--exclude", "dfs-lab"], []),
-    "model": (["-p", "dfs-tests"], ["model::"]),
-    "crash": (["-p", "dfs-tests"], ["sim::", "crash::"]),
-    "tidy": (["-p", "dfs-lab"], []),
-    "s3": (["-p", "dfs-cold"], ["::s3_"]),
+    "unit": (["--workspace", "--exclude", "dfs-tests", "--exclude", "dfs-lab"], [], "postgres::live::"),
+    "model": (["-p", "dfs-tests"], ["model::"], None),
+    "crash": (["-p", "dfs-tests"], ["sim::", "crash::"], None),
+    "tidy": (["-p", "dfs-lab"], [], None),
+    "metadata": (["-p", "dfs-store"], ["postgres::live::"], None),
+    "s3": (["-p", "dfs-cold"], ["::s3_"], None),
 }
 
 
@@ -77,8 +82,8 @@ def tests(group, key, env=None, timeout=3600):
 
 def run_nextest(group, key, env, timeout):
     select = ["--cargo-profile", "gate", "--workspace", "-E", FILTERS[key]]
-    if key == "tidy":
-        select = ["--cargo-profile", "gate", "-p", "dfs-lab", "-E", FILTERS[key]]
+    if key in ALONE:
+        select = ["--cargo-profile", "gate", "-p", ALONE[key], "-E", FILTERS[key]]
     status, output = cargo(
         "nextest", "run", *select, "--no-fail-fast", "--no-tests=fail", "--status-level=fail",
         "--final-status-level=slow", "--hide-progress-bar", timeout=timeout, good=None, env=env,
@@ -121,11 +126,12 @@ def ignore_reason(folder, test):
 
 
 def run_plain(group, key, env, timeout):
-    packages, names = PLAIN[key]
+    packages, names, skipped_name = PLAIN[key]
+    rest = ["--", "--skip", skipped_name] if skipped_name else []
     for name in names or [None]:
         filters = [name] if name else []
         status, output = cargo("test", "--profile", "gate", *packages, "--no-fail-fast", "--lib", "--bins", "--tests",
-                               *filters, timeout=timeout, good=None, env=env)
+                               *filters, *rest, timeout=timeout, good=None, env=env)
         results = re.findall(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", output, re.M)
         passed, failed, skipped = (sum(int(row[column]) for row in results) for column in range(3))
         if passed:

@@ -24,6 +24,8 @@ pub(crate) enum Store {
 pub(crate) enum MetadataKindArg {
     Memory,
     Embedded,
+    /// The database at `metadata.postgres` of the gateway's configuration.
+    Postgres,
 }
 
 /// Metadata stores.
@@ -109,6 +111,7 @@ async fn metadata(command: Metadata, session: &Session) -> Result<(), Failure> {
             let kind = match kind {
                 MetadataKindArg::Memory => MetadataKind::Memory,
                 MetadataKindArg::Embedded => MetadataKind::Embedded,
+                MetadataKindArg::Postgres => MetadataKind::Postgres,
             };
             let made: MetadataStoreConfig =
                 client.post("/metadata-stores", &MetadataStoreConfig { name, kind }).await?;

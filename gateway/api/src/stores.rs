@@ -10,6 +10,8 @@ pub enum MetadataKind {
     Memory,
     /// Names live in the data folder.
     Embedded,
+    /// Names live in the Postgres database of the gateway's configuration, which gateways may share.
+    Postgres,
 }
 
 /// A metadata store.

@@ -23,6 +23,15 @@ pub enum StoreError {
         /// The share's.
         current: Epoch,
     },
+    /// Another gateway owns the share, and its lease has not ended.
+    #[error("the share is owned by gateway '{holder}': stop it there, or wait until its lease has ended")]
+    Owned {
+        /// Who.
+        holder: String,
+    },
+    /// The database cannot do it now; nothing was changed.
+    #[error("the metadata database cannot be used now: {0}")]
+    Unavailable(String),
     /// The share is not in this store.
     #[error("share {0} is not in this metadata store")]
     NoShare(ShareId),
@@ -42,6 +51,8 @@ pub enum StoreError {
 pub enum Retry {
     /// The same call again may succeed at once: look again first.
     Now,
+    /// The same call may succeed later, without anybody changing anything.
+    Later,
     /// The answer stands until something else changes.
     No,
     /// Nothing changes until an operator acts or the process restarts.
@@ -54,6 +65,7 @@ impl StoreError {
     pub fn retry(&self) -> Retry {
         match self {
             StoreError::Raced => Retry::Now,
+            StoreError::Owned { .. } | StoreError::Unavailable(_) => Retry::Later,
             StoreError::Refused(_) | StoreError::Replayed(_) | StoreError::NoShare(_) => Retry::No,
             StoreError::Fenced { .. }
             | StoreError::Unusable(_)
@@ -68,7 +80,8 @@ impl StoreError {
         match self {
             StoreError::Refused(error) => error.clone(),
             StoreError::Replayed(_) | StoreError::Unusable(_) => FsError::Internal,
-            StoreError::Raced => FsError::delay(),
+            StoreError::Raced | StoreError::Unavailable(_) => FsError::delay(),
+            StoreError::Owned { .. } => FsError::Moved,
             StoreError::Fenced { .. } => FsError::Fenced,
             StoreError::NoShare(_) => FsError::StaleHandle,
             StoreError::Poisoned(_) => FsError::ReadOnlyShare,

@@ -1,12 +1,13 @@
 //! Names, inodes, extents and packs: the operation-level metadata store.
 //!
 //! One trait, [`MetadataStore`]; every operation is one atomic transaction that tests permissions, changes rows and says
-//! what it found before and after. Implementations: [`MemoryStore`] (tests, ephemeral shares) and [`EmbeddedStore`] (redb
-//! behind a name log). One conformance suite ([`conformance`]) runs over all of them.
+//! what it found before and after. Implementations: [`MemoryStore`] (tests, ephemeral shares), [`EmbeddedStore`] (redb
+//! behind a name log) and [`PostgresStore`] (a shared database). One conformance suite ([`conformance`]) runs over all of them.
 //!
 //! ```text
 //!   MetadataStore ── shell ── ops (pure: view in, batch and reply out)
-//!                      └───── Backend: memory │ embedded = name log → memtables → redb checkpoint
+//!                 │    └───── Backend: memory │ embedded = name log → memtables → redb checkpoint
+//!                 └─ postgres = one SQL function per operation
 //! ```
 //! What a crash leaves behind: a prefix of the operations applied, every one of them whole; nothing that
 //! [`MetadataStore::durable`] confirmed is missing.
@@ -25,6 +26,7 @@ mod kv;
 mod memory;
 pub mod metrics;
 mod ops;
+pub mod postgres;
 mod rows;
 mod share;
 mod shell;
@@ -35,4 +37,5 @@ pub use embedded::{EmbeddedConfig, EmbeddedStore, StoreStats};
 pub use error::{Retry, StoreError, StoreResult};
 pub use memory::MemoryStore;
 pub use ops::REPLAY_AGE_MAX;
+pub use postgres::{PostgresConfig, PostgresStore, PostgresTls};
 pub use share::{QuotaEntry, ShareRecord, StateTable, Usage};

@@ -1,4 +1,4 @@
-//! Metrics of the embedded metadata store.
+//! Metrics of the metadata stores.
 //!
 //! | name | unit | labels | meaning |
 //! |---|---|---|---|
@@ -11,6 +11,10 @@
 //! | `dfs_metadata_checkpoint_seconds` | seconds | – | how long a checkpoint took |
 //! | `dfs_metadata_create_waits_total` | waits | – | creates that waited for a lagging checkpoint |
 //! | `dfs_metadata_nospace_total` | refusals | – | creates refused because the disk is nearly full |
+//! | `dfs_metadata_database_up` | 1 or 0 | – | whether the Postgres metadata database answers |
+//! | `dfs_metadata_database_commits_total` | transactions | – | changes committed in it |
+//! | `dfs_metadata_database_conflicts_total` | attempts | – | attempts repeated because another transaction was in the way |
+//! | `dfs_metadata_database_retries_total` | attempts | – | attempts repeated because it could not be used |
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use std::fmt;
@@ -26,6 +30,15 @@ pub const TABLE: &[(&str, &str, &str, &str)] = &[
     ("dfs_metadata_checkpoint_seconds", "seconds", "", "how long a checkpoint took"),
     ("dfs_metadata_create_waits_total", "waits", "", "creates that waited for a lagging checkpoint"),
     ("dfs_metadata_nospace_total", "refusals", "", "creates refused because the disk is nearly full"),
+    ("dfs_metadata_database_up", "1 or 0", "", "whether the Postgres metadata database answers"),
+    ("dfs_metadata_database_commits_total", "transactions", "", "changes committed in it"),
+    (
+        "dfs_metadata_database_conflicts_total",
+        "attempts",
+        "",
+        "attempts repeated because another transaction was in the way",
+    ),
+    ("dfs_metadata_database_retries_total", "attempts", "", "attempts repeated because it could not be used"),
 ];
 
 /// Handles to the metrics.
@@ -60,5 +73,26 @@ impl StoreMetrics {
 impl fmt::Debug for StoreMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("StoreMetrics")
+    }
+}
+
+/// Handles to the metrics of the Postgres store.
+pub(crate) struct PostgresMetrics {
+    pub up: Gauge,
+    pub commits: Counter,
+    pub conflicts: Counter,
+    pub retries: Counter,
+}
+
+impl PostgresMetrics {
+    pub fn new() -> PostgresMetrics {
+        let up = gauge!("dfs_metadata_database_up");
+        up.set(1.0);
+        PostgresMetrics {
+            up,
+            commits: counter!("dfs_metadata_database_commits_total"),
+            conflicts: counter!("dfs_metadata_database_conflicts_total"),
+            retries: counter!("dfs_metadata_database_retries_total"),
+        }
     }
 }

@@ -89,6 +89,10 @@ fn check(plane: &ControlPlane, config: &ShareConfig) -> Result<(), Refusal> {
         let why = "durability 'remote' needs a Postgres metadata store: an embedded one is lost with the box; use 'local'";
         return Err(Problem::field("durability", why).into());
     }
+    if config.durability == Durability::Remote {
+        let why = "durability 'remote' is not served by this version yet: use 'local'";
+        return Err(Problem::field("durability", why).into());
+    }
     Ok(())
 }
 

@@ -189,6 +189,45 @@ pub struct DiskConfig {
 pub struct MetadataConfig {
     /// Disk space set aside so that deleting works on a full disk.
     pub reserve: Option<Size>,
+    /// The database of metadata stores of kind `postgres`; several gateways may share it.
+    pub postgres: Option<DatabaseConfig>,
+}
+
+/// Whether connections to the database are encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsMode {
+    /// Always; the server's certificate and name are verified.
+    #[default]
+    On,
+    /// Never.
+    Off,
+}
+
+/// The shared metadata database.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseConfig {
+    /// `postgres://user@host:port/database`, without a password.
+    pub url: String,
+    /// File with the password.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// Encryption.
+    #[serde(default)]
+    pub tls: TlsMode,
+    /// PEM file of the certificates to trust; default those of the system.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    /// Schema of the tables; default `dfs`.
+    #[serde(default)]
+    pub schema: Option<String>,
+    /// Most connections; default 16.
+    #[serde(default)]
+    pub connections: Option<usize>,
+    /// How long operations wait for a database that cannot be used before clients are told to come later; default 10 s.
+    #[serde(default)]
+    pub patience: Option<Duration>,
 }
 
 /// Form of the log.

@@ -29,7 +29,13 @@ impl Backend for Runtime {
     }
 
     async fn remove_metadata_store(&self, name: &str) -> Result<(), Problem> {
-        let store = self.state.write().metadata.remove(name);
+        let (store, database) = {
+            let mut state = self.state.write();
+            (state.metadata.remove(name), state.databases.remove(name))
+        };
+        if let Some(database) = database {
+            database.close().await;
+        }
         match store {
             Some(store) => store.checkpoint().await.map_err(|error| Problem::internal(error.to_string())),
             None => Ok(()),
@@ -37,10 +43,16 @@ impl Backend for Runtime {
     }
 
     async fn metadata_health(&self, name: &str) -> String {
-        let live = self.state.read().metadata.get(name).cloned();
+        let (live, database) = {
+            let state = self.state.read();
+            (state.metadata.get(name).cloned(), state.databases.get(name).cloned())
+        };
         match live {
             None => "not open".to_owned(),
-            Some(store) => store.poisoned().unwrap_or_else(|| "up".to_owned()),
+            Some(store) => {
+                let trouble = || database.and_then(|database| database.trouble());
+                store.poisoned().or_else(trouble).unwrap_or_else(|| "up".to_owned())
+            }
         }
     }
 

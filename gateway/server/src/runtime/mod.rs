@@ -5,6 +5,7 @@
 
 mod backend;
 mod budget;
+mod database;
 mod failed;
 mod folder;
 mod hosts;
@@ -26,7 +27,7 @@ use dfs_log::{Disk, Poison, SegmentPool};
 use dfs_model::{Clock, Entropy};
 use dfs_nfs::ExportTable;
 use dfs_policy::{MemorySplit, Policy};
-use dfs_store::MetadataStore;
+use dfs_store::{MetadataStore, PostgresStore};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -58,6 +59,8 @@ pub(crate) struct Runtime {
 #[derive(Default)]
 pub(crate) struct State {
     pub metadata: BTreeMap<String, Arc<dyn MetadataStore>>,
+    /// Those of `metadata` that are shared databases.
+    pub databases: BTreeMap<String, Arc<PostgresStore>>,
     pub cold: BTreeMap<String, LiveCold>,
     /// Cold stores that could not be opened, and why; tried again with the shares that need them.
     pub cold_failed: BTreeMap<String, (ColdStoreConfig, String)>,
@@ -98,6 +101,10 @@ impl Runtime {
             if let Err(error) = store.checkpoint().await {
                 tracing::error!(%error, "the last checkpoint failed; the name log has what was acknowledged");
             }
+        }
+        let databases: Vec<Arc<PostgresStore>> = self.state.read().databases.values().cloned().collect();
+        for database in databases {
+            database.close().await;
         }
     }
 }

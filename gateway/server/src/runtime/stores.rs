@@ -36,6 +36,11 @@ impl Runtime {
     ) -> Result<Arc<dyn MetadataStore>, OpenFailure> {
         match config.kind {
             MetadataKind::Memory => Ok(Arc::new(MemoryStore::new())),
+            MetadataKind::Postgres => {
+                let database = self.open_database(&config.name).await?;
+                self.state.write().databases.insert(config.name.clone(), database.clone());
+                Ok(database)
+            }
             MetadataKind::Embedded => {
                 let name = format!("metadata-{}", config.name);
                 let io = |error: std::io::Error| {

@@ -55,7 +55,8 @@ pub fn replace(tx: &mut Tx<'_>, row: &mut InodeRow, acl: Option<AclRef>) -> Stor
     }
 }
 
-fn hold(tx: &mut Tx<'_>, acl: &Acl) -> StoreResult<[u8; 16]> {
+/// The stored form of an ACL within its caps. *Errors:* [`FsError::InvalidArgument`].
+pub fn checked_form(acl: &Acl) -> StoreResult<Bytes> {
     let lists = [&acl.dacl, &acl.sacl];
     let mut aces = lists.into_iter().flatten().flatten();
     let too_long = lists.into_iter().flatten().any(|list| list.len() > Acl::ACES_MAX);
@@ -63,9 +64,11 @@ fn hold(tx: &mut Tx<'_>, acl: &Acl) -> StoreResult<[u8; 16]> {
         return Err(FsError::InvalidArgument.into());
     }
     let form = encode_acl(acl);
-    if form.len() > Acl::BYTES_MAX {
-        return Err(FsError::InvalidArgument.into());
-    }
+    if form.len() > Acl::BYTES_MAX { Err(FsError::InvalidArgument.into()) } else { Ok(form) }
+}
+
+fn hold(tx: &mut Tx<'_>, acl: &Acl) -> StoreResult<[u8; 16]> {
+    let form = checked_form(acl)?;
     let secret = super::read_share(tx)?.handle_key;
     let mut hasher = SipHasher24::new_with_key(&secret);
     hasher.write(&form);

@@ -13,7 +13,7 @@ use dfs_model::{
 };
 
 /// DOS bits that a client may set (SEAM §3.1).
-const DOS_SETTABLE: u32 = dos::READONLY
+pub const DOS_SETTABLE: u32 = dos::READONLY
     | dos::HIDDEN
     | dos::SYSTEM
     | dos::ARCHIVE

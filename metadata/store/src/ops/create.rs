@@ -145,7 +145,7 @@ fn newborn(
 
 /// What each kind needs. *Errors:* [`FsError::InvalidArgument`], [`FsError::NameTooLong`] for a link target,
 /// [`FsError::NotPermitted`] for a device node made by anybody but the superuser.
-fn kind_rules(cx: &OpContext<'_>, request: &CreateRequest) -> StoreResult<()> {
+pub fn kind_rules(cx: &OpContext<'_>, request: &CreateRequest) -> StoreResult<()> {
     match (request.kind, &request.link_target) {
         (InodeKind::Symlink, Some(target)) if target.len() > LINK_TARGET_MAX => {
             Err(FsError::NameTooLong.into())

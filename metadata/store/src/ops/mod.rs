@@ -19,11 +19,12 @@ mod tx;
 mod usage;
 mod xattr;
 
-pub use attrs::set_attr;
-pub use create::create;
+pub use acl::checked_form;
+pub use attrs::{DOS_SETTABLE, set_attr};
+pub use create::{create, kind_rules};
 pub use link::link;
 pub use packs::{pack, pack_begin, packs, packs_bury, packs_forget};
-pub use place::place;
+pub use place::{check_shape, place};
 pub use read::{
     extents, inode, inodes, last_cookie, lookup, lookup_fold, names_of, orphans, read_dir, state_list, usage,
 };
@@ -31,8 +32,8 @@ pub use remove::{reap, remove};
 pub use rename::rename;
 pub use replay::{REPLAY_AGE_MAX, prune_replays, replayed};
 pub use share::{
-    begin_epoch, create_share, delete_some, doom_share, doomed_shares, read_share, read_shares, set_settings,
-    state_put, write_ends,
+    begin_epoch, check_record, check_settings, check_state, create_share, delete_some, doom_share,
+    doomed_shares, read_share, read_shares, set_settings, state_put, write_ends,
 };
 pub use tx::Tx;
 pub use usage::{quota_set, quotas};

@@ -48,7 +48,8 @@ pub fn place(tx: &mut Tx<'_>, epoch: Epoch, request: &PlaceRequest) -> StoreResu
     Ok(Placed { inodes: outcomes })
 }
 
-fn check_shape(request: &PlaceRequest) -> StoreResult<()> {
+/// *Errors:* [`FsError::InvalidArgument`] for extents that are not valid, not in order or not of the packs.
+pub fn check_shape(request: &PlaceRequest) -> StoreResult<()> {
     for part in &request.inodes {
         let runs_ok = part
             .extents

@@ -28,11 +28,7 @@ pub fn create_share(
     root_uid: u32,
     root_gid: u32,
 ) -> StoreResult<()> {
-    let size_ok = record.block_size.is_power_of_two() && (1 << 16..=1 << 20).contains(&record.block_size);
-    if record.share == ShareId(0) || !size_ok || record.name.len() > 1024 {
-        return Err(FsError::InvalidArgument.into());
-    }
-    check_settings(&record.settings)?;
+    check_record(record)?;
     if tx.get(&key::share(record.share))?.is_some() || tx.get(&key::doomed(record.share))?.is_some() {
         return Err(FsError::Exists.into());
     }
@@ -49,6 +45,15 @@ pub fn create_share(
     tx.put_head(&head);
     tx.put_inode(&root(record, root_mode, root_uid, root_gid));
     super::usage::add(tx, (&Identity::Uid(root_uid), &Identity::Gid(root_gid)), 0, 1)
+}
+
+/// *Errors:* [`FsError::InvalidArgument`] for a record that no store takes.
+pub fn check_record(record: &ShareRecord) -> StoreResult<()> {
+    let size_ok = record.block_size.is_power_of_two() && (1 << 16..=1 << 20).contains(&record.block_size);
+    if record.share == ShareId(0) || !size_ok || record.name.len() > 1024 {
+        return Err(FsError::InvalidArgument.into());
+    }
+    check_settings(&record.settings)
 }
 
 fn root(record: &ShareRecord, root_mode: u16, uid: u32, gid: u32) -> InodeRow {
@@ -83,7 +88,8 @@ fn root(record: &ShareRecord, root_mode: u16, uid: u32, gid: u32) -> InodeRow {
     InodeRow { inode, acl_hash: None, last_cookie: Cookie(0), tail: Bytes::new() }
 }
 
-fn check_settings(settings: &[(String, String)]) -> StoreResult<()> {
+/// *Errors:* [`FsError::InvalidArgument`] for settings beyond their caps.
+pub fn check_settings(settings: &[(String, String)]) -> StoreResult<()> {
     let fits = |(name, value): &(String, String)| name.len() <= 256 && value.len() <= 4096;
     match settings.len() <= SETTINGS_MAX && settings.iter().all(fits) {
         true => Ok(()),
@@ -215,6 +221,14 @@ pub fn write_ends(tx: &mut Tx<'_>, epoch: Epoch, held: &[(Epoch, u64)]) -> Store
     Ok(table)
 }
 
+/// *Errors:* [`FsError::InvalidArgument`] for a state row beyond its caps.
+pub fn check_state(name: &[u8], value: Option<&Bytes>) -> StoreResult<()> {
+    if name.len() > STATE_KEY_MAX || value.is_some_and(|value| value.len() > STATE_VALUE_MAX) {
+        return Err(FsError::InvalidArgument.into());
+    }
+    Ok(())
+}
+
 /// Writes or deletes a state row.
 pub fn state_put(
     tx: &mut Tx<'_>,
@@ -224,9 +238,7 @@ pub fn state_put(
     value: Option<&Bytes>,
 ) -> StoreResult<()> {
     tx.fenced_head(epoch)?;
-    if name.len() > STATE_KEY_MAX || value.is_some_and(|value| value.len() > STATE_VALUE_MAX) {
-        return Err(FsError::InvalidArgument.into());
-    }
+    check_state(name, value)?;
     let row_key = key(tx.share, Table::State).raw(&[table as u8]).raw(name).done();
     match value {
         Some(value) => tx.put(row_key, value.clone()),

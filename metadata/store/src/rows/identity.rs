@@ -45,7 +45,8 @@ pub fn storable(who: &Identity) -> bool {
     }
 }
 
-fn well_known(number: u8) -> Option<WellKnown> {
+/// The special subject with this number.
+pub fn well_known(number: u8) -> Option<WellKnown> {
     Some(match number {
         1 => WellKnown::Owner,
         2 => WellKnown::Group,

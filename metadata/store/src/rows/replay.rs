@@ -40,7 +40,8 @@ fn address(client: IpAddr) -> [u8; 16] {
     }
 }
 
-fn full_key(replay: &ReplayKey) -> Vec<u8> {
+/// Everything that tells one operation from another; what the row in its place holds.
+pub fn full_key(replay: &ReplayKey) -> Vec<u8> {
     let mut out = Writer::versioned(VERSION, 40);
     match replay {
         ReplayKey::Rpc { client, xid, procedure, checksum } => {

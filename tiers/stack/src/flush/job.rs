@@ -48,7 +48,7 @@ impl Again {
 }
 
 /// Wait before a batch that could not be planned or placed is tried again.
-const AGAIN_AFTER: Duration = Duration::from_millis(500);
+pub(super) const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// A batch under construction.
 struct Build {

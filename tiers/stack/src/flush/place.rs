@@ -6,11 +6,13 @@
 use super::Flusher;
 use super::batch::{Fate, Ticket};
 use super::held::Why;
+use super::job::AGAIN_AFTER;
 use super::upload::{Stop, Uploaded};
 use dfs_log::mutation::Rule;
-use dfs_model::{ExtentRun, FsError, PackId};
-use dfs_store::{Applied, CommitToken, PlaceInode, PlaceRequest, Placed, PlacedInode, StoreError};
+use dfs_model::{ExtentRun, FsError, Inode, InodeId, PackId};
+use dfs_store::{Applied, CommitToken, PlaceInode, PlaceRequest, Placed, PlacedInode, StoreError, StoreResult};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What a batch uploaded.
 #[derive(Default)]
@@ -60,7 +62,7 @@ impl Flusher {
             return Ok(Vec::new());
         }
         let request = PlaceRequest { packs: packs.packs, inodes };
-        match self.shared.store.place(self.shared.share, self.shared.epoch, request.clone()).await {
+        match self.place(&request).await? {
             Ok(applied) => self.settle(placing, applied).await,
             Err(StoreError::Refused(FsError::TooLarge)) => {
                 request.packs.iter().for_each(|pack| self.uploads.abandon(*pack));
@@ -144,15 +146,36 @@ impl Flusher {
         self.shared.store.durable(commit).await.map_err(|error| Stop(error.to_string()))
     }
 
+    /// Places, waiting for a metadata database that is away: what is uploaded need not be uploaded again.
+    async fn place(&self, request: &PlaceRequest) -> Result<StoreResult<Applied<Placed>>, Stop> {
+        loop {
+            match self.shared.store.place(self.shared.share, self.shared.epoch, request.clone()).await {
+                Err(StoreError::Unavailable(why)) => {
+                    self.shared.note_error(&why);
+                    self.uploads.pause(AGAIN_AFTER).await?;
+                }
+                other => return Ok(other),
+            }
+        }
+    }
+
+    /// An inode's row; waits for a metadata database that is away.
+    async fn row(&self, inode: InodeId) -> Result<Option<Arc<Inode>>, Stop> {
+        loop {
+            match self.shared.store.inode(self.shared.share, inode).await {
+                Err(StoreError::Unavailable(why)) => {
+                    self.shared.note_error(&why);
+                    self.uploads.pause(AGAIN_AFTER).await?;
+                }
+                other => return other.map_err(|error| Stop(error.to_string())),
+            }
+        }
+    }
+
     /// Ends a cut whose inode is gone: once that is durable, its records are dead.
     pub(super) async fn bury(&self, ticket: Ticket) -> Result<(), Stop> {
         let inode = ticket.cut.inode;
-        let row = self
-            .shared
-            .store
-            .inode(self.shared.share, inode)
-            .await
-            .map_err(|error| Stop(error.to_string()))?;
+        let row = self.row(inode).await?;
         if row.is_some() {
             return Err(Stop(format!("the journal lost records of inode {inode}, which still exists")));
         }
@@ -168,12 +191,7 @@ impl Flusher {
     pub(super) async fn disordered(&self, ticket: Ticket) -> Result<Option<Ticket>, Stop> {
         let inode = ticket.cut.inode;
         self.maps.forget(inode);
-        let row = self
-            .shared
-            .store
-            .inode(self.shared.share, inode)
-            .await
-            .map_err(|error| Stop(error.to_string()))?;
+        let row = self.row(inode).await?;
         let Some(row) = row else {
             self.bury(ticket).await?;
             return Ok(None);

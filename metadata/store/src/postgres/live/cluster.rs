@@ -82,7 +82,7 @@ impl Cluster {
             .unwrap();
         let mut command = Command::new("setpriv");
         command
-            .args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"])
+            .args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL", "--"])
             .arg(self.bin.join("postgres"));
         command.arg("-D").arg(self.data()).args([
             "-p",

@@ -142,7 +142,7 @@ fn a_lost_attempt_that_has_not_happened_never_will() {
         });
         let direct = PostgresStore::open(config(cluster.port)).await.unwrap();
         let (watch, _) = direct.inner.pool.manager().plain().await.unwrap();
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%op_remove%'";
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
         while watch.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

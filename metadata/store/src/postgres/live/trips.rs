@@ -110,3 +110,36 @@ fn the_counter_sees_more_than_one() {
         assert_eq!(proxy.trips(), 2);
     });
 }
+
+/// Behind a wire of 2 ms, a stream of creates runs at 0.8 at least of a stream of single committed INSERTs (issue 3, Shows 2).
+#[test]
+fn creates_of_one_stream_keep_up_with_single_inserts_behind_a_slow_wire() {
+    block(async {
+        let cluster = Cluster::start();
+        let proxy = Proxy::to(cluster.port).await;
+        let (store, bed) = behind(&proxy).await;
+        let dir = bed.mkdir(ROOT, "d").await;
+        let (client, _) = store.inner.pool.manager().plain().await.unwrap();
+        client
+            .batch_execute(
+                "CREATE TABLE plain (id bigint PRIMARY KEY, name text NOT NULL, at timestamptz NOT NULL)",
+            )
+            .await
+            .unwrap();
+        let insert = client.prepare("INSERT INTO plain VALUES ($1, $2, now())").await.unwrap();
+        proxy.delay.store(2000, Ordering::Relaxed);
+        let (mut creates, mut inserts) = (Duration::ZERO, Duration::ZERO);
+        for n in 0..120i64 {
+            let start = std::time::Instant::now();
+            client.execute(&insert, &[&n, &format!("f{n}")]).await.unwrap();
+            inserts += start.elapsed();
+            let start = std::time::Instant::now();
+            bed.create(&bed.root, Bed::request(dir, &format!("f{n}"), InodeKind::File)).await.unwrap();
+            creates += start.elapsed();
+        }
+        let ratio = inserts.as_secs_f64() / creates.as_secs_f64();
+        println!("create {:?}, insert {:?}, ratio {ratio:.2}", creates / 120, inserts / 120);
+        let bar = if std::env::var("TESTS_SHORT").is_ok_and(|short| short == "1") { 0.5 } else { 0.8 };
+        assert!(ratio >= bar, "a create takes {:?}, an INSERT {:?}", creates / 120, inserts / 120);
+    });
+}

@@ -19,7 +19,7 @@ mod tx;
 mod usage;
 mod xattr;
 
-pub use acl::checked_form;
+pub use acl::{check_audit, checked_form};
 pub use attrs::{DOS_SETTABLE, set_attr};
 pub use create::{create, kind_rules};
 pub use link::link;

@@ -14,9 +14,11 @@
 
 mod call;
 mod data;
+mod holdings;
 mod link;
 #[cfg(test)]
 mod live;
+mod look;
 mod names;
 mod notify;
 mod owner;
@@ -125,6 +127,7 @@ struct Inner {
     id: u128,
     calls: AtomicU64,
     doors: names::Doors,
+    looks: look::Looks,
     ownership: owner::Table,
     changes: notify::Outbox,
     down: AtomicBool,
@@ -154,6 +157,7 @@ impl PostgresStore {
             commits: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             doors: names::Doors::new(),
+            looks: look::Looks::default(),
             ownership: owner::Table::default(),
             changes,
             down: AtomicBool::new(false),

@@ -2,9 +2,10 @@
 
 use super::Inner;
 use super::call::{Answered, Effect};
+use super::look::Seen;
 use super::rows::Columns;
 use super::sql::Query;
-use super::values::{Context, Param, PatchColumns, capped};
+use super::values::{Context, Param, PatchColumns, capped, identity};
 use crate::ops::{self, DOS_SETTABLE};
 use crate::rows::damaged;
 use crate::rows::identity::storable;
@@ -13,12 +14,15 @@ use crate::{
     RemoveRequest, Removed, RenameRequest, Renamed, Replace, RowChange, SetAttrRequest, StoreError,
     StoreResult, Unlinked,
 };
-use dfs_model::{AttrPatch, Epoch, FsError, Guard, Inode, InodeId, Patch, ShareId};
+use dfs_model::{AttrPatch, Epoch, FsError, Guard, Inode, InodeId, ShareId};
 use std::sync::Arc;
 use tokio::sync::{Mutex, MutexGuard};
 
 /// Doors: more than operations are ever under way, so that two directories seldom share one.
 const DOORS: usize = 512;
+
+/// How often a row that changes between look and change is looked at again.
+const LOOKS_MAX: usize = 8;
 
 /// One door per directory, or for a few that share it.
 pub struct Doors(Vec<Mutex<()>>);
@@ -70,12 +74,15 @@ const WORDS: &[(&str, FsError)] = &[
     ("NameTooLong", FsError::NameTooLong),
     ("NoSpace", FsError::NoSpace),
     ("NotSupported", FsError::NotSupported),
+    ("PrivilegeNotHeld", FsError::PrivilegeNotHeld),
+    ("NoXattr", FsError::NoXattr),
+    ("XattrTooBig", FsError::XattrTooBig),
     ("GuardMismatch", FsError::GuardMismatch),
     ("Internal", FsError::Internal),
 ];
 
 /// The word for what is wrong with a request itself.
-fn word(result: StoreResult<()>) -> StoreResult<Option<&'static str>> {
+pub fn word(result: StoreResult<()>) -> StoreResult<Option<&'static str>> {
     match result {
         Ok(()) => Ok(None),
         Err(StoreError::Refused(error)) => match WORDS.iter().find(|(_, known)| *known == error) {
@@ -96,6 +103,8 @@ pub struct Answer {
     pub number: Option<i64>,
     pub dentry: Option<Dentry>,
     pub inode: Option<Arc<Inode>>,
+    /// Address of the inode's ACL.
+    pub acl: Option<Vec<u8>>,
 }
 
 /// Reads an operation's rows; refusals become errors.
@@ -125,13 +134,22 @@ fn answer(share: ShareId, ours: Epoch, columns: &mut Columns<'_>) -> StoreResult
         let outcome = columns.outcome()?.ok_or_else(|| damaged("answer", "an outcome is missing"))?;
         return Err(StoreError::Replayed(Box::new(outcome)));
     }
-    Ok(Answer { what, code, number, dentry, inode })
+    let acl = inode.as_ref().and_then(|_| columns.acl_address.take());
+    Ok(Answer { what, code, number, dentry, inode, acl })
 }
 
 /// The rows of one answer, taken by what they are.
-struct Parts(Vec<Answer>);
+pub struct Parts(Vec<Answer>);
 
 impl Parts {
+    /// What was seen, where the operation shows a row instead of doing something.
+    pub fn seen(&self) -> StoreResult<Option<Seen>> {
+        match self.0.iter().find(|answer| answer.what == "look") {
+            Some(answer) => Ok(Some(Seen::of(answer, self.inode("look")?))),
+            None => Ok(None),
+        }
+    }
+
     fn has(&self, what: &str) -> bool {
         self.0.iter().any(|answer| answer.what == what)
     }
@@ -154,7 +172,7 @@ impl Parts {
     }
 
     /// Before and after; a row that is only there as it is was not changed.
-    fn change(&self, before: &str, what: &str) -> StoreResult<RowChange> {
+    pub fn change(&self, before: &str, what: &str) -> StoreResult<RowChange> {
         let post = self.inode(what)?;
         let pre = if self.has(before) { self.inode(before)? } else { Arc::clone(&post) };
         Ok(RowChange { pre, post })
@@ -188,7 +206,7 @@ impl Inner {
         answers(cx.share, cx.epoch, &answered).map(Parts)
     }
 
-    fn applied<T>(&self, value: T) -> Applied<T> {
+    pub(super) fn applied<T>(&self, value: T) -> Applied<T> {
         Applied { value, commit: self.committed() }
     }
 
@@ -199,41 +217,77 @@ impl Inner {
         request: &CreateRequest,
     ) -> StoreResult<Applied<Created>> {
         let _door = self.doors.enter(cx.share, request.dir, request.dir).await;
+        let mut seen = self.looks.of(cx.share, request.dir);
+        for _ in 0..LOOKS_MAX {
+            let parts = self.create_under(cx, request, seen.as_deref()).await?;
+            if let Some(shown) = parts.seen()? {
+                seen = Some(self.looks.note(cx.share, request.dir, shown));
+                continue;
+            }
+            let existed = parts.has("existed");
+            let what = if existed { "existed" } else { "inode" };
+            let created = Created {
+                inode: parts.inode(what)?,
+                dentry: parts.dentry(what)?,
+                existed,
+                dir: parts.change("dir was", "dir")?,
+            };
+            if existed {
+                return Ok(Applied { value: created, commit: self.last_commit() });
+            }
+            self.changed(cx.share, &[request.dir]);
+            return Ok(self.applied(created));
+        }
+        Err(StoreError::Raced)
+    }
+
+    /// One attempt, under a directory that looks like `seen` (`None`: without a list).
+    async fn create_under(
+        &self,
+        cx: &OpContext<'_>,
+        request: &CreateRequest,
+        seen: Option<&Seen>,
+    ) -> StoreResult<Parts> {
         let (how, verifier) = match &request.mode {
             CreateMode::Unchecked => (0i32, None),
             CreateMode::Guarded => (1, None),
             CreateMode::Exclusive(verifier) => (2, Some(verifier.as_slice())),
         };
-        let patch = PatchColumns::of(&request.attrs);
-        let (name, fold) = (request.name.as_bytes(), request.name.fold_key());
-        let mut rest: Vec<Param<'_>> = Vec::with_capacity(40);
+        let seen = seen.filter(|seen| seen.acl.is_some());
+        let group = seen.map(|seen| seen.group_below(cx, request));
+        let worked_out = super::look::newborn(cx, request, seen, group.as_ref());
+        let bad_acl =
+            word(worked_out.as_ref().map(|_| ()).map_err(|error| StoreError::Refused(error.clone())))?;
+        let (mode, list) = worked_out.unwrap_or_default();
+        let patch = PatchColumns::of(&request.attrs).with(mode, list.as_deref());
         let (dir, kind) = (capped(request.dir.0), request.kind as i32);
-        let umask = cx.credentials.umask.map(i32::from);
+        let (name, fold) = (request.name.as_bytes(), request.name.fold_key());
+        let fold = fold.as_ref();
         let target = request.link_target.as_deref();
         let (major, minor) = (request.device.major as i32, request.device.minor as i32);
+        let (seen_acl, seen_group) =
+            (seen.and_then(|seen| seen.acl.as_deref()), group.as_ref().map(identity));
         let bad_kind = word(ops::kind_rules(cx, request))?;
         let bad_owner = owners(&request.attrs);
-        let bad_acl = acl_caps(&request.attrs)?;
-        let fold = fold.as_ref();
-        rest.extend::<[Param<'_>; 13]>([
-            &dir, &name, &fold, &kind, &how, &verifier, &umask, &target, &major, &minor, &bad_kind,
-            &bad_owner, &bad_acl,
+        let mut rest: Vec<Param<'_>> = Vec::with_capacity(40);
+        rest.extend::<[Param<'_>; 14]>([
+            &dir,
+            &name,
+            &fold,
+            &kind,
+            &how,
+            &verifier,
+            &target,
+            &major,
+            &minor,
+            &seen_acl,
+            &seen_group,
+            &bad_kind,
+            &bad_owner,
+            &bad_acl,
         ]);
         patch.push(&mut rest);
-        let parts = self.operate(Query::Create, Effect::Grows, cx, &rest).await?;
-        let existed = parts.has("existed");
-        let what = if existed { "existed" } else { "inode" };
-        let created = Created {
-            inode: parts.inode(what)?,
-            dentry: parts.dentry(what)?,
-            existed,
-            dir: parts.change("dir was", "dir")?,
-        };
-        if existed {
-            return Ok(Applied { value: created, commit: self.last_commit() });
-        }
-        self.changed(cx.share, &[request.dir]);
-        Ok(self.applied(created))
+        self.operate(Query::Create, Effect::Grows, cx, &rest).await
     }
 
     /// See [`crate::MetadataStore::link`].
@@ -331,7 +385,31 @@ impl Inner {
         request: &SetAttrRequest,
     ) -> StoreResult<Applied<RowChange>> {
         let _door = self.doors.enter(cx.share, request.inode, request.inode).await;
-        let patch = PatchColumns::of(&request.patch);
+        let mut seen = None;
+        for _ in 0..LOOKS_MAX {
+            let parts = self.set_attr_of(cx, request, seen.as_ref()).await?;
+            if let Some(shown) = parts.seen()? {
+                seen = Some(shown);
+                continue;
+            }
+            let change = parts.change("inode was", "inode")?;
+            if !parts.has("inode was") {
+                return Ok(Applied { value: change, commit: self.last_commit() });
+            }
+            self.looks.forget(cx.share, request.inode);
+            self.changed(cx.share, &[request.inode]);
+            return Ok(self.applied(change));
+        }
+        Err(StoreError::Raced)
+    }
+
+    /// One attempt, on an inode that looks like `seen`, where its list has to change with its mode.
+    async fn set_attr_of(
+        &self,
+        cx: &OpContext<'_>,
+        request: &SetAttrRequest,
+        seen: Option<&Seen>,
+    ) -> StoreResult<Parts> {
         let inode = capped(request.inode.0);
         let (guard, number, nanos) = match request.guard {
             Guard::None => (0i32, 0i64, 0i32),
@@ -342,31 +420,43 @@ impl Inner {
         let bad_size = invalid(!request.patch.size.is_keep());
         let bad_owner = owners(&request.patch);
         let bad_dos = invalid(request.patch.dos.as_set().is_some_and(|bits| bits & !DOS_SETTABLE != 0));
-        let bad_acl = acl_caps(&request.patch)?;
-        let takes = cx.credentials.privileges.take_ownership;
+        let asked = super::look::asked(&request.patch)?;
+        let worked_out = match seen {
+            Some(seen) => Some(seen.changed(&request.patch)?),
+            None => None,
+        };
+        let (seen_acl, seen_mode) =
+            (seen.and_then(|seen| seen.acl.as_deref()), seen.map(|seen| i32::from(seen.inode.mode)));
+        let (new_mode, new_list) =
+            (worked_out.as_ref().map(|(bits, _)| i32::from(*bits)), worked_out.and_then(|(_, list)| list));
+        let has_list = new_list.is_some();
+        let list = asked.list.as_ref().or(new_list.as_ref());
+        let patch =
+            PatchColumns::of(&request.patch).with_list(list.map(|acl| acl.as_ref()), asked.list.is_some());
         let mut rest: Vec<Param<'_>> = Vec::with_capacity(40);
-        rest.extend::<[Param<'_>; 9]>([
-            &inode, &guard, &number, &nanos, &bad_size, &bad_owner, &bad_dos, &bad_acl, &takes,
+        rest.extend::<[Param<'_>; 15]>([
+            &inode,
+            &guard,
+            &number,
+            &nanos,
+            &bad_size,
+            &bad_owner,
+            &bad_dos,
+            &asked.bad,
+            &seen_acl,
+            &seen_mode,
+            &new_mode,
+            &has_list,
+            &asked.bits,
+            &asked.trivial_file,
+            &asked.trivial_dir,
         ]);
         patch.push(&mut rest);
-        let parts = self.operate(Query::SetAttr, Effect::Changes, cx, &rest).await?;
-        let change = parts.change("inode was", "inode")?;
-        if !parts.has("inode was") {
-            return Ok(Applied { value: change, commit: self.last_commit() });
-        }
-        self.changed(cx.share, &[request.inode]);
-        Ok(self.applied(change))
+        self.operate(Query::SetAttr, Effect::Changes, cx, &rest).await
     }
 }
 
 fn owners(patch: &AttrPatch) -> Option<&'static str> {
     let identities = [patch.owner.as_set(), patch.group.as_set()];
     (!identities.into_iter().flatten().all(storable)).then_some("InvalidOwner")
-}
-
-fn acl_caps(patch: &AttrPatch) -> StoreResult<Option<&'static str>> {
-    match &patch.acl {
-        Patch::Set(acl) => word(ops::checked_form(acl).map(|_| ())),
-        Patch::Keep => Ok(None),
-    }
 }

@@ -29,7 +29,12 @@ impl Inner {
     }
 
     /// As [`Inner::rows`] of a statement that always answers a row where the share is there.
-    async fn some_rows(&self, share: ShareId, query: Query, params: &[Param<'_>]) -> StoreResult<Vec<Row>> {
+    pub(super) async fn some_rows(
+        &self,
+        share: ShareId,
+        query: Query,
+        params: &[Param<'_>],
+    ) -> StoreResult<Vec<Row>> {
         let rows = self.rows(share, query, params).await?;
         if rows.is_empty() { Err(StoreError::NoShare(share)) } else { Ok(rows) }
     }

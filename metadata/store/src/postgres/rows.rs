@@ -18,12 +18,14 @@ use tokio_postgres::types::FromSql;
 pub struct Columns<'r> {
     row: &'r Row,
     at: usize,
+    /// Address of the ACL of the inode read last.
+    pub acl_address: Option<Vec<u8>>,
 }
 
 impl<'r> Columns<'r> {
     /// Starts at the first column.
     pub fn of(row: &'r Row) -> Columns<'r> {
-        Columns { row, at: 0 }
+        Columns { row, at: 0, acl_address: None }
     }
 
     /// The next column.
@@ -139,7 +141,8 @@ impl<'r> Columns<'r> {
     }
 
     fn acl(&mut self) -> StoreResult<Option<Acl>> {
-        if self.next::<Option<&[u8]>>()?.is_none() {
+        self.acl_address = self.next::<Option<Vec<u8>>>()?;
+        if self.acl_address.is_none() {
             self.skip(9);
             return Ok(None);
         }

@@ -56,6 +56,7 @@ impl Inner {
         settings: &[(String, String)],
     ) -> StoreResult<()> {
         ops::check_settings(settings)?;
+        self.looks.forget_all();
         let (keys, values) = columns(settings)?;
         let answered =
             self.call(Query::SetSettings, Effect::Changes, &[&Uuid(share.0), &keys, &values]).await?;

@@ -131,6 +131,10 @@ pub enum Query {
     PruneReplays,
     PruneAcls,
     Settle,
+    Xattrs,
+    XattrSet,
+    Quotas,
+    QuotaSet,
 }
 
 /// Every statement with its text, in the order of [`Query`].
@@ -176,6 +180,10 @@ pub static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
         PruneReplays,
         PruneAcls,
         Settle,
+        Xattrs,
+        XattrSet,
+        Quotas,
+        QuotaSet,
     ];
     all.into_iter().map(text).collect()
 });
@@ -202,14 +210,14 @@ fn composite(first: usize, of: &str, types: &[&str]) -> String {
 fn context() -> String {
     let types = [
         "uuid", "integer", "text[]", "text[]", "text[]", "boolean", "integer", "bigint", "integer", "bigint",
-        "bigint", "bytea", "bytea",
+        "bigint", "bytea", "bytea", "boolean", "boolean",
     ];
     composite(1, "op_context", &types)
 }
 
 fn patch(first: usize) -> String {
     let time = "integer, bigint, integer";
-    let plain = format!("integer, integer, text, text, {time}, {time}, {time}, integer, integer");
+    let plain = format!("integer, integer, text, text, {time}, {time}, {time}, integer, boolean");
     let list = ["smallint[]", "integer[]", "integer[]", "text[]"];
     let mut text = String::from("ROW(");
     let mut next = first;
@@ -239,6 +247,19 @@ fn answers(call: &str) -> String {
 fn inode_columns() -> String {
     format!("{}, {}", columns("i", INODE), columns("c", ACL))
 }
+
+/// The share's usage first, then everybody who holds something or has a quota.
+const QUOTAS: &str = "WITH n AS (SELECT number FROM shares WHERE share = $1), parts AS (\
+    SELECT 0 AS kind, '' AS who, u.bytes, u.inodes FROM n JOIN usage u ON u.share = n.number UNION ALL \
+    SELECT b.kind, b.who, d.bytes, d.inodes FROM n JOIN usage_deltas d ON d.share = n.number \
+    CROSS JOIN LATERAL (VALUES (0, ''), (1, d.owner), (2, d.grp)) b (kind, who) UNION ALL \
+    SELECT h.side, h.who, h.bytes, h.inodes FROM n JOIN holdings h ON h.share = n.number), held AS (\
+    SELECT p.kind, p.who, sum(p.bytes)::bigint AS bytes, sum(p.inodes)::bigint AS inodes FROM parts p GROUP BY p.kind, p.who \
+    HAVING sum(p.bytes) <> 0 OR sum(p.inodes) <> 0 OR p.kind = 0), given AS (\
+    SELECT q.* FROM n JOIN quotas q ON q.share = n.number) \
+    SELECT coalesce(h.kind, q.kind)::smallint, coalesce(h.who, q.who), coalesce(h.bytes, 0), coalesce(h.inodes, 0), q.grace, \
+    q.bytes_soft, q.bytes_hard, q.inodes_soft, q.inodes_hard, q.bytes_over, q.bytes_over_ns, q.inodes_over, q.inodes_over_ns \
+    FROM held h FULL JOIN given q ON q.kind = h.kind AND q.who = h.who ORDER BY 1, 2";
 
 const ACL_OF_INODE: &str = "LEFT JOIN acls c ON c.share = i.share AND c.address = i.acl";
 
@@ -273,6 +294,11 @@ fn text(query: Query) -> String {
             s.created_ns, o.epoch, ARRAY(SELECT t.key FROM settings t WHERE t.share = s.number ORDER BY t.position), \
             ARRAY(SELECT t.value FROM settings t WHERE t.share = s.number ORDER BY t.position) \
             FROM shares s JOIN ownership o ON o.share = s.number WHERE s.share = $1 OR $1 IS NULL ORDER BY s.share".into(),
+        Query::Xattrs => "SELECT i.change, i.flags, x.name, x.value FROM shares s \
+            LEFT JOIN inodes i ON i.share = s.number AND i.inode = $2 \
+            LEFT JOIN xattrs x ON x.share = i.share AND x.inode = i.inode AND i.flags & 256 <> 0 \
+            AND (cardinality($3::bytea[]) = 0 OR x.name = ANY ($3)) WHERE s.share = $1 ORDER BY x.name".into(),
+        Query::Quotas => QUOTAS.into(),
         other => call(other),
     }
 }
@@ -319,14 +345,16 @@ fn names(query: Query) -> String {
 fn call(query: Query) -> String {
     let op = |name: &str, count: usize| answers(&format!("{name}({})", params(1, count)));
     let with_context = |name: &str, count: usize, rest: &str| {
-        answers(&format!("{name}({}, {}{rest})", context(), params(14, count)))
+        answers(&format!("{name}({}, {}{rest})", context(), params(16, count)))
     };
     match query {
-        Query::Create => with_context("op_create", 13, &format!(", {}", patch(27))),
+        Query::Create => with_context("op_create", 14, &format!(", {}", patch(30))),
         Query::Link => with_context("op_link", 4, ""),
         Query::Remove => with_context("op_remove", 5, ""),
         Query::Rename => with_context("op_rename", 9, ""),
-        Query::SetAttr => with_context("op_set_attr", 9, &format!(", {}", patch(23))),
+        Query::SetAttr => with_context("op_set_attr", 15, &format!(", {}", patch(31))),
+        Query::XattrSet => with_context("op_xattr_set", 7, ""),
+        Query::QuotaSet => op("op_quota_set", 14),
         Query::Reap => op("op_reap", 3),
         Query::Place => op("op_place", 37),
         Query::PackBegin => op("op_pack_begin", 6),

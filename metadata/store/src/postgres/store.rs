@@ -3,14 +3,19 @@
 use super::{Changed, Ownership, PostgresStore};
 use crate::{
     Applied, CommitToken, CreateRequest, Created, Dentry, DirPage, LinkRequest, Linked, MetadataStore,
-    OpContext, PackRow, PlaceRequest, Placed, ReadDirRequest, RemoveRequest, Removed, RenameRequest, Renamed,
-    ReplayOutcome, RowChange, SetAttrRequest, ShareRecord, StateTable, StoreResult, Usage,
+    OpContext, PackRow, PlaceRequest, Placed, QuotaEntry, ReadDirRequest, RemoveRequest, Removed,
+    RenameRequest, Renamed, ReplayOutcome, RowChange, SetAttrRequest, ShareRecord, StateTable, StoreResult,
+    Usage, XattrSetRequest,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
+use dfs_model::quota::{Quota, QuotaSubject};
 use dfs_model::{Cookie, Epoch, ExtentRun, Inode, InodeId, Name, PackId, ReplayKey, ShareId, Timestamp};
 use std::sync::Arc;
 use tokio::sync::broadcast;
+
+/// Rows of one place: what travels in one message and is locked by one transaction without holding others up for long.
+const PLACE_BYTES_MAX: u64 = 16 << 20;
 
 impl PostgresStore {
     /// What this gateway knows of a share's ownership; asks nobody.
@@ -42,6 +47,10 @@ impl MetadataStore for PostgresStore {
 
     fn poisoned(&self) -> Option<String> {
         None
+    }
+
+    fn place_bytes_max(&self) -> u64 {
+        PLACE_BYTES_MAX
     }
 
     async fn checkpoint(&self) -> StoreResult<()> {
@@ -163,6 +172,37 @@ impl MetadataStore for PostgresStore {
 
     async fn set_attr(&self, cx: OpContext<'_>, request: SetAttrRequest) -> StoreResult<Applied<RowChange>> {
         self.inner.set_attr(&cx, &request).await
+    }
+
+    async fn xattrs(
+        &self,
+        share: ShareId,
+        inode: InodeId,
+        names: &[Bytes],
+    ) -> StoreResult<Vec<(Bytes, Bytes)>> {
+        self.inner.xattrs(share, inode, names).await
+    }
+
+    async fn xattr_set(
+        &self,
+        cx: OpContext<'_>,
+        request: XattrSetRequest,
+    ) -> StoreResult<Applied<RowChange>> {
+        self.inner.xattr_set(&cx, &request).await
+    }
+
+    async fn quotas(&self, share: ShareId) -> StoreResult<Vec<QuotaEntry>> {
+        self.inner.quotas(share).await
+    }
+
+    async fn quota_set(
+        &self,
+        share: ShareId,
+        epoch: Epoch,
+        subject: QuotaSubject,
+        quota: Option<Quota>,
+    ) -> StoreResult<Applied<()>> {
+        self.inner.quota_set(share, epoch, &subject, quota.as_ref()).await
     }
 
     async fn replayed(&self, share: ShareId, key: &ReplayKey) -> StoreResult<Option<ReplayOutcome>> {

@@ -144,10 +144,12 @@ pub struct Context {
     born_seq: i64,
     slot: Vec<u8>,
     key: Vec<u8>,
+    takes_ownership: bool,
+    may_audit: bool,
 }
 
 /// Parameters that [`Context::push`] adds.
-pub const CONTEXT_PARAMS: usize = 13;
+pub const CONTEXT_PARAMS: usize = 15;
 
 impl Context {
     /// `own` names this call where the caller gave no replay key: the store's id and a number that it never uses again.
@@ -174,6 +176,8 @@ impl Context {
             born_seq: cx.born_seq.0 as i64,
             slot,
             key,
+            takes_ownership: who.privileges.take_ownership,
+            may_audit: who.is_root() || who.privileges.security,
         }
     }
 
@@ -193,6 +197,8 @@ impl Context {
             &self.born_seq,
             &self.slot,
             &self.key,
+            &self.takes_ownership,
+            &self.may_audit,
         ]);
     }
 }
@@ -259,16 +265,15 @@ pub struct PatchColumns {
     mtime: TimeColumns,
     btime: TimeColumns,
     dos: Option<i32>,
-    acl_mode: Option<i32>,
+    has_acl: bool,
     control: i32,
     dacl: AceColumns,
     sacl: AceColumns,
 }
 
 impl PatchColumns {
-    /// The columns of a patch; `size` and `ctime` have none.
+    /// The columns of a patch but its list; `size` and `ctime` have none.
     pub fn of(patch: &AttrPatch) -> PatchColumns {
-        let acl: Option<&Acl> = patch.acl.as_set().map(|acl| acl.as_ref());
         PatchColumns {
             mode: patch.mode.as_set().map(|bits| i32::from(*bits)),
             mode_mask: patch.mode_mask.map(i32::from),
@@ -278,11 +283,26 @@ impl PatchColumns {
             mtime: TimeColumns::of(patch.mtime),
             btime: TimeColumns::of(patch.btime),
             dos: patch.dos.as_set().map(|bits| *bits as i32),
-            acl_mode: acl.map(|acl| i32::from(crate::ops::mode_of_acl(acl))),
-            control: acl.map_or(0, |acl| i32::from(acl.control)),
-            dacl: AceColumns::of(acl.and_then(|acl| acl.dacl.as_ref())),
-            sacl: AceColumns::of(acl.and_then(|acl| acl.sacl.as_ref())),
+            has_acl: false,
+            control: 0,
+            dacl: AceColumns::default(),
+            sacl: AceColumns::default(),
         }
+    }
+
+    /// With this mode and list, worked out already.
+    pub fn with(mut self, mode: u16, acl: Option<&Acl>) -> PatchColumns {
+        self.mode = Some(i32::from(mode));
+        self.with_list(acl, acl.is_some())
+    }
+
+    /// With the columns of a list; `asked`: the patch sets it.
+    pub fn with_list(mut self, acl: Option<&Acl>, asked: bool) -> PatchColumns {
+        self.has_acl = asked;
+        self.control = acl.map_or(0, |acl| i32::from(acl.control));
+        self.dacl = AceColumns::of(acl.and_then(|acl| acl.dacl.as_ref()));
+        self.sacl = AceColumns::of(acl.and_then(|acl| acl.sacl.as_ref()));
+        self
     }
 
     /// Adds its parameters, in the order of `patch`.
@@ -291,7 +311,7 @@ impl PatchColumns {
         self.atime.push(out);
         self.mtime.push(out);
         self.btime.push(out);
-        out.extend::<[Param<'a>; 3]>([&self.dos, &self.acl_mode, &self.control]);
+        out.extend::<[Param<'a>; 3]>([&self.dos, &self.has_acl, &self.control]);
         self.dacl.push(out);
         self.sacl.push(out);
     }

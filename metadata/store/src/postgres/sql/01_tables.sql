@@ -82,7 +82,7 @@ CREATE TABLE inodes (
 ) WITH (fillfactor = 85);
 CREATE INDEX inodes_by_acl ON inodes (share, acl) WHERE acl IS NOT NULL;
 COMMENT ON COLUMN inodes.kind IS '1 file, 2 directory, 3 symlink, 4 block device, 5 character device, 6 fifo, 7 socket';
-COMMENT ON COLUMN inodes.flags IS '1 orphan, 2 delete pending, 4 immutable, 8 append only, 16 has streams, 32 has ACL, 64 any case, 128 DOS bits explicit';
+COMMENT ON COLUMN inodes.flags IS '1 orphan, 2 delete pending, 4 immutable, 8 append only, 16 has streams, 32 has ACL, 64 any case, 128 DOS bits explicit, 256 has extended attributes';
 COMMENT ON COLUMN inodes.flushed_seq IS 'Every journal record up to here is in this row.';
 
 CREATE TABLE dentries (
@@ -170,9 +170,44 @@ CREATE TABLE usage (
     bytes bigint NOT NULL DEFAULT 0,
     inodes bigint NOT NULL DEFAULT 0
 );
-CREATE TABLE usage_deltas (share integer NOT NULL, bytes bigint NOT NULL, inodes bigint NOT NULL);
+CREATE TABLE holdings (
+    share integer NOT NULL,
+    side smallint NOT NULL,
+    who text NOT NULL,
+    bytes bigint NOT NULL,
+    inodes bigint NOT NULL,
+    PRIMARY KEY (share, side, who)
+);
+CREATE TABLE usage_deltas (share integer NOT NULL, owner text NOT NULL, grp text NOT NULL, bytes bigint NOT NULL, inodes bigint NOT NULL);
 CREATE INDEX usage_deltas_by_share ON usage_deltas (share);
 COMMENT ON TABLE usage IS 'What a share holds, without what is still in usage_deltas.';
+COMMENT ON TABLE holdings IS 'What a user (side 1) or a group (side 2) holds, without what is still in usage_deltas.';
+
+CREATE TABLE quotas (
+    share integer NOT NULL,
+    kind smallint NOT NULL,
+    who text NOT NULL,
+    bytes_soft bigint,
+    bytes_hard bigint,
+    inodes_soft bigint,
+    inodes_hard bigint,
+    grace bigint NOT NULL,
+    bytes_over bigint,
+    bytes_over_ns integer,
+    inodes_over bigint,
+    inodes_over_ns integer,
+    PRIMARY KEY (share, kind, who)
+);
+COMMENT ON COLUMN quotas.kind IS '0 the share, 1 a user, 2 a group, 3 every user without his own, 4 every group without its own';
+
+CREATE TABLE xattrs (
+    share integer NOT NULL,
+    inode bigint NOT NULL,
+    name bytea NOT NULL,
+    value bytea NOT NULL,
+    PRIMARY KEY (share, inode, name)
+);
+COMMENT ON TABLE xattrs IS 'Extended attributes.';
 
 CREATE TABLE replays (
     share integer NOT NULL,

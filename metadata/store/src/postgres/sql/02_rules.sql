@@ -16,7 +16,9 @@ CREATE TYPE op_context AS (
     change bigint,
     born_seq bigint,
     slot bytea,
-    key bytea
+    key bytea,
+    takes_ownership boolean,
+    may_audit boolean
 );
 
 -- What create and set_attr may set; NULL leaves a field. A time's "how": 0 keep, 1 set, 2 the operation's time, 3 an open's affair.
@@ -35,7 +37,7 @@ CREATE TYPE patch AS (
     btime bigint,
     btime_ns integer,
     dos integer,
-    acl_mode integer,
+    has_acl boolean,
     acl acls
 );
 
@@ -163,12 +165,13 @@ CREATE FUNCTION is_owner(i inodes, cx op_context) RETURNS boolean IMMUTABLE LANG
 $$;
 
 -- Rights in the bits that NT and NFSv4 share: read 1, write 2, append 4, named attributes 8 and 16, execute 32, delete child 64,
--- read attributes 128, write attributes 256, delete 65536, read ACL 131072, write ACL 262144, synchronize 1048576, all 2032127.
+-- read attributes 128, write attributes 256, delete 65536, read ACL 131072, write ACL 262144, write owner 524288, synchronize
+-- 1048576, all 2032127.
 CREATE FUNCTION granted_by_mode(i inodes, cx op_context) RETURNS integer IMMUTABLE LANGUAGE plpgsql AS $$
 DECLARE
     owns boolean;
     bits integer;
-    rights integer := 1179784;
+    rights integer := 1179776;
 BEGIN
     IF cx.is_root THEN
         RETURN CASE WHEN i.kind = 2 OR i.mode & 73 <> 0 THEN 2032127 ELSE 2032127 & ~32 END;
@@ -176,7 +179,7 @@ BEGIN
     owns := is_owner(i, cx);
     bits := CASE WHEN owns THEN i.mode >> 6 WHEN i.grp = ANY (cx.groups) THEN i.mode >> 3 ELSE i.mode END;
     IF bits & 4 <> 0 THEN
-        rights := rights | 1;
+        rights := rights | 9;
     END IF;
     IF bits & 2 <> 0 THEN
         rights := rights | 22 | CASE WHEN i.kind = 2 THEN 64 ELSE 0 END;
@@ -190,23 +193,25 @@ BEGIN
     RETURN rights;
 END $$;
 
-CREATE FUNCTION granted_by_acl(i inodes, cx op_context) RETURNS integer LANGUAGE plpgsql AS $$
+-- What an inode's list allows and denies the caller: the first entry that speaks of a right decides it. NULLs: it has no list.
+CREATE FUNCTION decided(i inodes, cx op_context, OUT allowed integer, OUT denied integer, OUT of_owner boolean)
+LANGUAGE plpgsql AS $$
 DECLARE
     a acls;
     ace record;
     owns boolean := is_owner(i, cx);
-    allowed integer := 1179784;
-    denied integer := 0;
 BEGIN
+    IF i.acl IS NULL THEN
+        RETURN;
+    END IF;
     SELECT * INTO STRICT a FROM acls WHERE acls.share = i.share AND acls.address = i.acl;
     IF a.dacl_kinds IS NULL THEN
-        RETURN 2032127;
-    ELSIF cx.is_root THEN
-        RETURN granted_by_mode(i, cx);
+        RETURN;
     END IF;
-    IF owns AND NOT 'who:8' = ANY (a.dacl_whos) THEN
-        allowed := allowed | 393472;
-    END IF;
+    allowed := 0;
+    denied := 0;
+    of_owner := EXISTS (
+        SELECT 1 FROM unnest(a.dacl_flags, a.dacl_whos) e (flags, who) WHERE e.flags & 8 = 0 AND e.who = 'who:8');
     FOR ace IN
         SELECT e.kind, e.mask FROM unnest(a.dacl_kinds, a.dacl_flags, a.dacl_masks, a.dacl_whos)
             WITH ORDINALITY AS e (kind, flags, mask, who, nth)
@@ -217,12 +222,38 @@ BEGIN
         ORDER BY e.nth
     LOOP
         IF ace.kind = 0 THEN
-            allowed := allowed | (ace.mask & ~denied);
+            allowed := allowed | (ace.mask & ~(allowed | denied));
         ELSIF ace.kind = 1 THEN
-            denied := denied | (ace.mask & ~allowed);
+            denied := denied | (ace.mask & ~(allowed | denied));
         END IF;
     END LOOP;
-    RETURN allowed & 2032127;
+END $$;
+
+-- Whether whoever may add files may delete them: where the directory's list leaves it open and the sticky bit is not set.
+CREATE FUNCTION implied_delete_child(i inodes, allowed integer, denied integer) RETURNS boolean IMMUTABLE LANGUAGE sql AS $$
+    SELECT i.kind = 2 AND i.acl IS NOT NULL AND (coalesce(allowed, 0) | coalesce(denied, 0)) & 64 = 0
+        AND i.mode & 512 = 0 AND coalesce(allowed, 0) & 2 <> 0
+$$;
+
+CREATE FUNCTION granted_by_acl(i inodes, cx op_context) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    said record;
+    rights integer;
+BEGIN
+    SELECT * INTO said FROM decided(i, cx);
+    IF said.allowed IS NULL THEN
+        RETURN 2032127;
+    ELSIF cx.is_root THEN
+        RETURN granted_by_mode(i, cx);
+    END IF;
+    rights := 1048704 | said.allowed;
+    IF is_owner(i, cx) AND NOT said.of_owner THEN
+        rights := rights | 393472;
+    END IF;
+    IF implied_delete_child(i, said.allowed, said.denied) THEN
+        rights := rights | 64;
+    END IF;
+    RETURN rights & 2032127;
 END $$;
 
 CREATE FUNCTION granted(i inodes, cx op_context) RETURNS integer LANGUAGE plpgsql AS $$
@@ -244,16 +275,31 @@ BEGIN
     RETURN 'AccessDenied';
 END $$;
 
--- NULL, or why a name may not leave a directory.
+-- NULL, or why a name may not leave a directory. A right to delete children that only follows from the right to add files
+-- yields to an object whose own list denies its deletion.
 CREATE FUNCTION lacks_delete(dir inodes, victim inodes, cx op_context) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     bad text := lacks(dir, cx, 96);
+    of_victim record;
+    of_dir record;
 BEGIN
-    IF bad IS NOT NULL AND NOT (
-        victim.acl IS NOT NULL AND granted(victim, cx) & 65536 <> 0 AND granted(dir, cx) & 32 <> 0)
-    THEN
-        RETURN bad;
-    ELSIF dir.mode & 512 <> 0 AND NOT is_owner(dir, cx) AND NOT is_owner(victim, cx) THEN
+    IF dir.acl IS NULL AND victim.acl IS NULL THEN
+        IF bad IS NOT NULL THEN
+            RETURN bad;
+        END IF;
+    ELSIF NOT (victim.acl IS NOT NULL AND granted(victim, cx) & 65536 <> 0 AND granted(dir, cx) & 32 <> 0) THEN
+        IF bad IS NOT NULL THEN
+            RETURN bad;
+        END IF;
+        SELECT * INTO of_victim FROM decided(victim, cx);
+        SELECT * INTO of_dir FROM decided(dir, cx);
+        IF coalesce(of_victim.denied, 0) & 65536 <> 0 AND NOT cx.is_root
+            AND implied_delete_child(dir, of_dir.allowed, of_dir.denied)
+        THEN
+            RETURN 'AccessDenied';
+        END IF;
+    END IF;
+    IF dir.mode & 512 <> 0 AND NOT is_owner(dir, cx) AND NOT is_owner(victim, cx) THEN
         RETURN 'NotPermitted';
     END IF;
     RETURN NULL;
@@ -269,11 +315,22 @@ BEGIN
     RETURN a.address;
 END $$;
 
-CREATE FUNCTION count_usage(n integer, bytes bigint, inodes bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- Counts what an inode's owner and group hold more.
+CREATE FUNCTION count_usage(i inodes, bytes bigint, inodes bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF bytes <> 0 OR inodes <> 0 THEN
-        INSERT INTO usage_deltas VALUES (n, bytes, inodes);
+        INSERT INTO usage_deltas VALUES (i.share, i.owner, i.grp, bytes, inodes);
     END IF;
+END $$;
+
+-- A row to look at: the caller works out mode and list of the new or changed object from it and asks again. code is the
+-- share's acl_mode.
+CREATE FUNCTION look(i inodes) RETURNS answer LANGUAGE plpgsql AS $$
+DECLARE
+    said answer := shown('look', i);
+BEGIN
+    SELECT s.value INTO said.code FROM settings s WHERE s.share = i.share AND s.key = 'acl_mode' ORDER BY s.position LIMIT 1;
+    RETURN said;
 END $$;
 
 -- Locks an inode's row and reads it as of now.

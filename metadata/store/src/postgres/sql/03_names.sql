@@ -19,9 +19,11 @@ BEGIN
 END $$;
 
 -- how: 0 unchecked, 1 guarded, 2 exclusive. bad_kind, bad_owner, bad_acl: what the caller found wrong with the request itself.
+-- p.mode and p.acl are those of the new object, which the caller worked out for a directory with the list seen_acl and, where
+-- there is one, for a new object of the group seen_group.
 CREATE FUNCTION op_create(
     cx op_context, in_dir bigint, in_name bytea, in_fold bytea, in_kind integer, how integer, in_verifier bytea,
-    umask integer, in_target bytea, in_major integer, in_minor integer,
+    in_target bytea, in_major integer, in_minor integer, seen_acl bytea, seen_group text,
     bad_kind text, bad_owner text, bad_acl text, p patch
 ) RETURNS SETOF answer LANGUAGE plpgsql AS $$
 DECLARE
@@ -56,10 +58,19 @@ BEGIN
             CASE WHEN dir.flags & 4 <> 0 THEN 'NotPermitted' WHEN dir.flags & 1 <> 0 THEN 'NotFound' END,
             bad_kind,
             CASE WHEN NOT cx.is_root AND (i.owner <> cx.users[1] OR (i.grp <> inherited AND NOT member)) THEN 'NotPermitted' END,
-            bad_owner,
+            bad_owner);
+        IF bad IS NULL AND dir.acl IS NOT NULL AND (dir.acl, i.grp) IS DISTINCT FROM (seen_acl, seen_group) THEN
+            RETURN NEXT look(dir);
+            RETURN;
+        END IF;
+        bad := coalesce(bad,
             bad_acl,
             CASE WHEN in_kind = 2 AND dir.nlink >= 2147483647 THEN 'TooManyLinks' END,
             CASE WHEN dir.last_cookie = 9223372036854775807 THEN 'NoSpace' END);
+        IF bad IS NULL AND dir.acl IS NULL AND seen_acl IS NOT NULL THEN
+            RETURN NEXT look(dir);
+            RETURN;
+        END IF;
     END IF;
     IF bad IS NOT NULL THEN
         RETURN NEXT refused(bad);
@@ -71,12 +82,10 @@ BEGIN
     i.inode := nextval('inode_numbers');
     SELECT s.incarnation INTO STRICT i.generation FROM shares s WHERE s.number = e.n;
     i.kind := in_kind;
-    i.mode := coalesce(p.mode, CASE WHEN in_kind = 2 THEN 493 ELSE 420 END) & 4095 & ~(coalesce(umask, 0) & 511);
-    IF in_kind = 3 THEN
-        i.mode := 511;
-    ELSIF in_kind = 2 AND dir.mode & 1024 <> 0 THEN
+    i.mode := p.mode;
+    IF in_kind = 2 AND dir.mode & 1024 <> 0 THEN
         i.mode := i.mode | 1024;
-    ELSIF in_kind <> 2 AND NOT member AND NOT cx.is_root THEN
+    ELSIF in_kind NOT IN (2, 3) AND NOT member AND NOT cx.is_root THEN
         i.mode := i.mode & ~1024;
     END IF;
     i.nlink := CASE WHEN in_kind = 2 THEN 2 ELSE 1 END;
@@ -103,7 +112,7 @@ BEGIN
     i.minor := in_minor;
     i.flushed_seq := cx.born_seq;
     i.last_cookie := 0;
-    IF p.acl_mode IS NOT NULL THEN
+    IF p.has_acl THEN
         i.acl := hold_acl(e.n, p.acl);
         i.flags := i.flags | 32;
     END IF;
@@ -117,7 +126,7 @@ BEGIN
     PERFORM put_dir(dir);
     d := (e.n, in_kind, false, in_dir, i.inode, dir.last_cookie, cx.change, in_name, in_fold)::dentries;
     INSERT INTO dentries SELECT d.*;
-    PERFORM count_usage(e.n, 0, 1);
+    PERFORM count_usage(i, 0, 1);
     PERFORM remember(e.n, cx, 1, i.inode, was);
     RETURN NEXT shown('inode', i, d);
     RETURN NEXT shown('dir was', was);
@@ -207,6 +216,14 @@ BEGIN
     RETURN freed;
 END $$;
 
+-- Deletes all extended attributes of an inode that goes.
+CREATE FUNCTION free_xattrs(i inodes) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF i.flags & 256 <> 0 THEN
+        DELETE FROM xattrs x WHERE x.share = i.share AND x.inode = i.inode;
+    END IF;
+END $$;
+
 -- Lowers an inode's link count after one of its names went; frees or orphans it with the last one. The answer's number is its
 -- fate: 0 other names remain, 1 orphan, 2 gone.
 CREATE FUNCTION unlinked(cx op_context, i inodes, keep boolean, what text) RETURNS answer LANGUAGE plpgsql AS $$
@@ -234,7 +251,8 @@ BEGIN
     i.allocated := i.allocated - many;
     said := shown(what, i, NULL, 2);
     DELETE FROM inodes WHERE inodes.share = i.share AND inodes.inode = i.inode;
-    PERFORM count_usage(i.share, -many, -1);
+    PERFORM free_xattrs(i);
+    PERFORM count_usage(i, -many, -1);
     RETURN said;
 END $$;
 
@@ -466,51 +484,54 @@ BEGIN
 END $$;
 
 -- NULL, or why the caller may not change these attributes of an inode.
-CREATE FUNCTION lacks_set_attr(cx op_context, i inodes, p patch, takes_ownership boolean) RETURNS text
-LANGUAGE plpgsql AS $$
+CREATE FUNCTION lacks_set_attr(cx op_context, i inodes, p patch) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     owns boolean := is_owner(i, cx);
     rights integer := granted(i, cx);
+    takes boolean := cx.takes_ownership OR rights & 524288 <> 0;
+    old acls;
 BEGIN
-    IF (p.mode IS NOT NULL OR p.acl_mode IS NOT NULL) AND NOT owns AND rights & 262144 = 0 THEN
+    IF (p.mode IS NOT NULL OR p.has_acl) AND NOT owns AND rights & 262144 = 0 THEN
         RETURN 'NotPermitted';
-    ELSIF p.owner IS NOT NULL AND NOT (
-        cx.is_root OR (takes_ownership AND p.owner = cx.users[1]) OR (owns AND p.owner = i.owner))
+    ELSIF NOT cx.is_root AND p.owner IS NOT NULL
+        AND NOT ((owns AND p.owner = i.owner) OR (takes AND p.owner = ANY (cx.users)))
     THEN
         RETURN 'NotPermitted';
-    ELSIF p.grp IS NOT NULL AND NOT (
-        cx.is_root OR (owns AND (p.grp = i.grp OR p.grp = ANY (cx.groups))))
+    ELSIF NOT cx.is_root AND p.grp IS NOT NULL
+        AND NOT ((owns OR takes) AND (p.grp = i.grp OR p.grp = ANY (cx.groups)))
     THEN
         RETURN 'NotPermitted';
-    ELSIF (p.dos IS NOT NULL OR p.btime_how <> 0) AND NOT owns AND rights & 256 = 0 THEN
+    END IF;
+    IF p.has_acl AND NOT cx.may_audit THEN
+        SELECT * INTO old FROM acls WHERE acls.share = i.share AND acls.address = i.acl;
+        IF (old.sacl_kinds, old.sacl_flags, old.sacl_masks, old.sacl_whos) IS DISTINCT FROM
+            ((p.acl).sacl_kinds, (p.acl).sacl_flags, (p.acl).sacl_masks, (p.acl).sacl_whos)
+        THEN
+            RETURN 'PrivilegeNotHeld';
+        END IF;
+    END IF;
+    IF (p.dos IS NOT NULL OR p.btime_how <> 0) AND NOT owns AND rights & 256 = 0 THEN
         RETURN 'AccessDenied';
-    ELSIF owns OR (p.atime_how NOT IN (1, 2) AND p.mtime_how NOT IN (1, 2)) THEN
+    ELSIF owns OR rights & 256 <> 0 OR (p.atime_how NOT IN (1, 2) AND p.mtime_how NOT IN (1, 2)) THEN
         RETURN NULL;
     ELSIF p.atime_how = 1 OR p.mtime_how = 1 THEN
-        RETURN CASE WHEN rights & 256 = 0 THEN 'NotPermitted' END;
+        RETURN 'NotPermitted';
     END IF;
     RETURN lacks(i, cx, 2);
 END $$;
 
+-- Applies all of a patch but mode and list, which i has already.
 CREATE FUNCTION patched(cx op_context, i inodes, p patch) RETURNS inodes LANGUAGE plpgsql AS $$
 DECLARE
-    mask integer := coalesce(p.mode_mask, 4095) & 4095;
     chown boolean := p.owner IS NOT NULL OR p.grp IS NOT NULL;
+    bits_set boolean := p.mode IS NOT NULL OR p.has_acl;
 BEGIN
-    IF p.acl_mode IS NOT NULL THEN
-        i.acl := hold_acl(i.share, p.acl);
-        i.flags := i.flags | 32;
-        i.mode := (i.mode & ~511) | p.acl_mode;
-    END IF;
-    IF p.mode IS NOT NULL THEN
-        i.mode := (i.mode & ~mask) | (p.mode & mask);
-    END IF;
     i.owner := coalesce(p.owner, i.owner);
     i.grp := coalesce(p.grp, i.grp);
     IF chown AND i.kind <> 2 THEN
         i.mode := without_set_id(i.mode);
     END IF;
-    IF p.mode IS NOT NULL AND NOT cx.is_root AND NOT i.grp = ANY (cx.groups) THEN
+    IF bits_set AND NOT cx.is_root AND NOT i.grp = ANY (cx.groups) THEN
         i.mode := i.mode & ~1024;
     END IF;
     IF p.dos IS NOT NULL THEN
@@ -524,23 +545,28 @@ BEGIN
     i.mtime_ns := CASE p.mtime_how WHEN 1 THEN p.mtime_ns WHEN 2 THEN cx.now_ns ELSE i.mtime_ns END;
     i.btime := CASE p.btime_how WHEN 1 THEN p.btime WHEN 2 THEN cx.now ELSE i.btime END;
     i.btime_ns := CASE p.btime_how WHEN 1 THEN p.btime_ns WHEN 2 THEN cx.now_ns ELSE i.btime_ns END;
-    IF p.mode IS NOT NULL OR chown OR p.acl_mode IS NOT NULL THEN
+    IF bits_set OR chown THEN
         i.mode_change := cx.change;
     END IF;
     i.verifier := NULL;
     RETURN touched(i, cx);
 END $$;
 
--- guard: 0 none, 1 the ctime as NFSv3 shows it, 2 the change number.
+-- guard: 0 none, 1 the ctime as NFSv3 shows it, 2 the change number. A mode for an inode with a list changes the list: the
+-- caller works out both (p.mode whole, p.acl) for the row that it saw, by its list and mode; else it is shown the row.
+-- trivial_file, trivial_dir: a list that was asked for says no more than its mode, acl_bits, on a file or a directory.
 CREATE FUNCTION op_set_attr(
     cx op_context, in_inode bigint, guard integer, guard_number bigint, guard_ns integer,
-    bad_size text, bad_owner text, bad_dos text, bad_acl text, takes_ownership boolean, p patch
+    bad_size text, bad_owner text, bad_dos text, bad_acl text,
+    seen_acl bytea, seen_mode integer, worked_out integer, worked_out_acl boolean,
+    acl_bits integer, trivial_file boolean, trivial_dir boolean, p patch
 ) RETURNS SETOF answer LANGUAGE plpgsql AS $$
 DECLARE
     e record;
     i inodes;
     was inodes;
     bad text;
+    mask integer := CASE WHEN p.mode IS NULL THEN 0 ELSE coalesce(p.mode_mask, 4095) & 4095 END;
 BEGIN
     SELECT * INTO e FROM enter(cx);
     IF e.n IS NULL THEN
@@ -555,9 +581,8 @@ BEGIN
         bad_size,
         CASE WHEN i.kind = 1 AND (p.atime_how <> 0 OR p.mtime_how <> 0) THEN 'InvalidArgument' END,
         bad_owner,
-        bad_dos,
-        CASE WHEN p.mode IS NOT NULL AND i.acl IS NOT NULL AND p.acl_mode IS NULL THEN 'NotSupported' END);
-    IF bad IS NULL AND p.mode IS NULL AND p.owner IS NULL AND p.grp IS NULL AND p.dos IS NULL AND p.acl_mode IS NULL
+        bad_dos);
+    IF bad IS NULL AND p.mode IS NULL AND p.owner IS NULL AND p.grp IS NULL AND p.dos IS NULL AND NOT p.has_acl
         AND p.atime_how IN (0, 3) AND p.mtime_how IN (0, 3) AND p.btime_how IN (0, 3)
     THEN
         RETURN NEXT shown('inode', i);
@@ -566,19 +591,80 @@ BEGIN
     bad := coalesce(bad,
         CASE WHEN cx.ceiling = 0 THEN 'AccessDenied' WHEN cx.ceiling & 2 = 0 THEN 'ReadOnlyShare'
             WHEN i.flags & 4 <> 0 THEN 'NotPermitted' END,
-        lacks_set_attr(cx, i, p, takes_ownership),
+        lacks_set_attr(cx, i, p),
         bad_acl);
     IF bad IS NOT NULL THEN
         RETURN NEXT refused(bad);
         RETURN;
     END IF;
     was := i;
+    IF NOT p.has_acl AND i.acl IS NOT NULL AND mask & 511 <> 0 THEN
+        IF (i.acl, i.mode) IS DISTINCT FROM (seen_acl, seen_mode) THEN
+            RETURN NEXT look(i);
+            RETURN;
+        END IF;
+        i.mode := worked_out;
+        i.acl := CASE WHEN worked_out_acl THEN hold_acl(e.n, p.acl) END;
+    ELSE
+        i.mode := (i.mode & ~mask) | (coalesce(p.mode, 0) & mask);
+        IF p.has_acl THEN
+            i.mode := (i.mode & ~511) | acl_bits;
+            i.acl := CASE WHEN CASE WHEN i.kind = 2 THEN trivial_dir ELSE trivial_file END THEN NULL ELSE hold_acl(e.n, p.acl) END;
+        END IF;
+    END IF;
+    IF i.acl IS DISTINCT FROM was.acl THEN
+        i.flags := (i.flags & ~32) | CASE WHEN i.acl IS NULL THEN 0 ELSE 32 END;
+    END IF;
     i := patched(cx, i, p);
     UPDATE inodes SET mode = i.mode, owner = i.owner, grp = i.grp, dos = i.dos, flags = i.flags, acl = i.acl,
         atime = i.atime, atime_ns = i.atime_ns, mtime = i.mtime, mtime_ns = i.mtime_ns, btime = i.btime, btime_ns = i.btime_ns,
         ctime = i.ctime, ctime_ns = i.ctime_ns, change = i.change, mode_change = i.mode_change, dos_change = i.dos_change,
         verifier = NULL
     WHERE inodes.share = e.n AND inodes.inode = in_inode;
+    IF (i.owner, i.grp) <> (was.owner, was.grp) THEN
+        PERFORM count_usage(was, -was.allocated, -1);
+        PERFORM count_usage(i, i.allocated, 1);
+    END IF;
+    PERFORM remember(e.n, cx, 5, in_inode, was);
+    RETURN NEXT shown('inode was', was);
+    RETURN NEXT shown('inode', i);
+END $$;
+
+-- Replaces an inode's extended attributes by what the caller worked out for the change number that it saw; else it is shown
+-- the row. bad: why what was asked for cannot be.
+CREATE FUNCTION op_xattr_set(
+    cx op_context, in_inode bigint, seen_change bigint, bad_change text, ended bytea[], names bytea[], vals bytea[], some_left boolean
+) RETURNS SETOF answer LANGUAGE plpgsql AS $$
+DECLARE
+    e record;
+    i inodes;
+    was inodes;
+    bad text;
+BEGIN
+    SELECT * INTO e FROM enter(cx);
+    IF e.n IS NULL THEN
+        RETURN NEXT e.bad;
+        RETURN;
+    END IF;
+    i := locked(e.n, in_inode);
+    bad := CASE WHEN i.inode IS NULL THEN 'StaleHandle' WHEN i.kind NOT IN (1, 2) THEN 'NotPermitted' ELSE lacks(i, cx, 16) END;
+    bad := coalesce(bad, CASE WHEN i.flags & 4 <> 0 THEN 'NotPermitted' END);
+    IF bad IS NULL AND i.change IS DISTINCT FROM seen_change THEN
+        RETURN NEXT look(i);
+        RETURN;
+    END IF;
+    bad := coalesce(bad, bad_change);
+    IF bad IS NOT NULL THEN
+        RETURN NEXT refused(bad);
+        RETURN;
+    END IF;
+    DELETE FROM xattrs x WHERE x.share = e.n AND x.inode = in_inode AND x.name = ANY (ended);
+    INSERT INTO xattrs SELECT e.n, in_inode, u.name, u.value FROM unnest(names, vals) u (name, value)
+        ON CONFLICT (share, inode, name) DO UPDATE SET value = excluded.value;
+    was := i;
+    i.flags := (i.flags & ~256) | CASE WHEN some_left THEN 256 ELSE 0 END;
+    i := touched(i, cx);
+    PERFORM put_named(i);
     PERFORM remember(e.n, cx, 5, in_inode, was);
     RETURN NEXT shown('inode was', was);
     RETURN NEXT shown('inode', i);
@@ -609,10 +695,11 @@ BEGIN
         IF done THEN
             DELETE FROM inodes WHERE inodes.share = e.n AND inodes.inode = in_inode;
             DELETE FROM orphans o WHERE o.share = e.n AND o.inode = in_inode;
+            PERFORM free_xattrs(i);
         ELSE
             UPDATE inodes SET allocated = allocated - freed WHERE inodes.share = e.n AND inodes.inode = in_inode;
         END IF;
-        PERFORM count_usage(e.n, -freed, CASE WHEN done THEN -1 ELSE 0 END);
+        PERFORM count_usage(i, -freed, CASE WHEN done THEN -1 ELSE 0 END);
     END IF;
     RETURN NEXT ('done', NULL, done::integer, NULL, NULL, NULL, NULL)::answer;
 END $$;

@@ -86,7 +86,6 @@ DECLARE
     good integer[];
     change_of_bytes bigint[] := array_fill(0::bigint, ARRAY[coalesce(array_length(p_inode, 1), 0)]);
     k integer;
-    total bigint := 0;
 BEGIN
     SELECT * INTO e FROM fence(in_share, in_epoch);
     IF e.n IS NULL THEN
@@ -163,12 +162,14 @@ BEGIN
             dos = CASE WHEN p_archive[g] > i.dos_change THEN i.dos | 32 ELSE i.dos END
             FROM unnest(good) g
             WHERE i.share = e.n AND i.inode = p_inode[g];
-        total := total + (SELECT coalesce(sum(change_of_bytes[g]), 0) FROM unnest(good) g);
+        INSERT INTO usage_deltas
+            SELECT e.n, i.owner, i.grp, sum(change_of_bytes[g]), 0
+            FROM unnest(good) g JOIN inodes i ON i.share = e.n AND i.inode = p_inode[g]
+            WHERE change_of_bytes[g] <> 0 GROUP BY i.owner, i.grp;
         RETURN QUERY
             SELECT 'placed'::text, NULL::text, g::bigint, NULL::dentries, i, (shown('placed', i)).acl, NULL::replays
             FROM unnest(good) g JOIN inodes i ON i.share = e.n AND i.inode = p_inode[g];
     END LOOP;
-    PERFORM count_usage(e.n, total, 0);
 END $$;
 
 CREATE FUNCTION op_pack_begin(
@@ -239,6 +240,13 @@ BEGIN
         SELECT g.share, sum(g.bytes) AS bytes, sum(g.inodes) AS inodes, count(*) AS many FROM gone g GROUP BY g.share
     ), kept AS (
         UPDATE usage u SET bytes = u.bytes + s.bytes, inodes = u.inodes + s.inodes FROM sums s WHERE u.share = s.share
+    ), held AS (
+        INSERT INTO holdings
+            SELECT g.share, b.side, b.who, sum(g.bytes), sum(g.inodes)
+            FROM gone g CROSS JOIN LATERAL (VALUES (1, g.owner), (2, g.grp)) b (side, who)
+            GROUP BY g.share, b.side, b.who ORDER BY g.share, b.side, b.who
+            ON CONFLICT (share, side, who) DO UPDATE
+            SET bytes = holdings.bytes + excluded.bytes, inodes = holdings.inodes + excluded.inodes
     )
     SELECT coalesce(sum(many), 0) INTO folded FROM sums;
     WITH gone AS (

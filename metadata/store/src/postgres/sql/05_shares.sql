@@ -17,7 +17,8 @@ BEGIN
     END IF;
     INSERT INTO settings SELECT n, u.nth, u.key, u.value FROM unnest(keys, vals) WITH ORDINALITY u (key, value, nth);
     INSERT INTO ownership (share) VALUES (n);
-    INSERT INTO usage (share, inodes) VALUES (n, 1);
+    INSERT INTO usage (share) VALUES (n);
+    INSERT INTO usage_deltas VALUES (n, root_owner, root_group, 0, 1);
     INSERT INTO inodes (share, kind, inode, size, allocated, atime, mtime, ctime, btime, change, born, parent, flushed_seq,
         mode_change, dos_change, last_cookie, atime_ns, mtime_ns, ctime_ns, btime_ns, mode, nlink, flags, dos, generation,
         major, minor, owner, grp)
@@ -69,7 +70,7 @@ BEGIN
     IF n IS NULL THEN
         RETURN false;
     END IF;
-    FOREACH hot IN ARRAY ARRAY['inodes', 'dentries', 'acls', 'orphans', 'extents', 'packs', 'pack_deltas', 'usage_deltas', 'replays', 'client_state']
+    FOREACH hot IN ARRAY ARRAY['inodes', 'dentries', 'acls', 'orphans', 'extents', 'packs', 'pack_deltas', 'usage_deltas', 'holdings', 'quotas', 'xattrs', 'replays', 'client_state']
     LOOP
         EXECUTE format('DELETE FROM %I WHERE ctid = ANY (ARRAY(SELECT ctid FROM %I WHERE share = $1 LIMIT $2))', hot, hot) USING n, at_most;
         GET DIAGNOSTICS gone = ROW_COUNT;
@@ -161,6 +162,30 @@ BEGIN
         RETURN NEXT ('end', r.epoch::text, r.n, NULL, NULL, NULL, NULL)::answer;
     END LOOP;
     UPDATE ownership o SET ends_below = greatest(o.ends_below, in_epoch) WHERE o.share = e.n;
+END $$;
+
+-- Sets or (without a grace) ends a quota.
+CREATE FUNCTION op_quota_set(
+    in_share uuid, in_epoch integer, bad text, in_kind integer, in_who text, in_grace bigint,
+    b_soft bigint, b_hard bigint, i_soft bigint, i_hard bigint, b_over bigint, b_over_ns integer, i_over bigint, i_over_ns integer
+) RETURNS SETOF answer LANGUAGE plpgsql AS $$
+DECLARE
+    e record;
+BEGIN
+    SELECT * INTO e FROM fence(in_share, in_epoch);
+    IF e.n IS NULL THEN
+        RETURN NEXT e.bad;
+        RETURN;
+    ELSIF bad IS NOT NULL THEN
+        RETURN NEXT refused(bad);
+        RETURN;
+    END IF;
+    DELETE FROM quotas q WHERE q.share = e.n AND q.kind = in_kind AND q.who = in_who;
+    IF in_grace IS NOT NULL THEN
+        INSERT INTO quotas VALUES (
+            e.n, in_kind, in_who, b_soft, b_hard, i_soft, i_hard, in_grace, b_over, b_over_ns, i_over, i_over_ns);
+    END IF;
+    RETURN NEXT ('done', NULL, NULL, NULL, NULL, NULL, NULL)::answer;
 END $$;
 
 CREATE FUNCTION op_state_put(in_share uuid, in_epoch integer, in_tab integer, in_key bytea, in_value bytea) RETURNS SETOF answer

@@ -1,5 +1,8 @@
 //! When to flush and how much: by request, by pressure, by size, by age. The order is always the oldest record first,
 //! whatever the file's heat: the oldest record holds the tail of the log.
+//!
+//! While the log is nearly empty nothing presses, and a burst of writes has the disk and the processor to itself: packs of
+//! it are built once its records have settled. What is overwritten or deleted before that is never uploaded.
 
 use crate::Decision;
 use std::time::Duration;
@@ -9,6 +12,8 @@ const WIDEN_AT: f64 = 0.4;
 const _: () = assert!(WIDEN_AT < 0.6, "the flusher widens before writers are slowed");
 /// Occupancy from which the oldest records go whatever their age, so that a few of them never pin a whole log.
 const OLDEST_AT: f64 = 0.2;
+/// Below that occupancy, the part of `flush.after` that packs' worth of records have to settle.
+const SETTLE_PART: u32 = 8;
 
 /// What flushing depends on.
 #[derive(Clone, Copy, Debug)]
@@ -63,13 +68,21 @@ pub(crate) fn fixed(facts: &FlushFacts) -> Decision<FlushChoice> {
     if facts.occupancy >= WIDEN_AT {
         return Decision::new(FlushChoice::Everything, "the log is filling");
     }
-    if facts.dirty_bytes >= facts.pack_size.saturating_mul(2) || facts.occupancy >= OLDEST_AT {
+    let packs_worth = facts.dirty_bytes >= facts.pack_size.saturating_mul(2);
+    let settle = facts.flush_after / SETTLE_PART;
+    if facts.occupancy >= OLDEST_AT || (packs_worth && facts.oldest_age >= settle) {
         let bytes = facts.dirty_bytes.saturating_sub(facts.pack_size).max(facts.pack_size);
         return Decision::new(FlushChoice::Oldest { bytes }, "more than a pack's worth is dirty");
     }
     if facts.oldest_age >= facts.flush_after {
         let young = facts.flush_after / 2;
         return Decision::new(FlushChoice::OlderThan(young), "the oldest record reached its age");
+    }
+    if packs_worth {
+        return Decision::new(
+            FlushChoice::Wait(settle - facts.oldest_age),
+            "more than a pack's worth, but young, and the log has room",
+        );
     }
     Decision::new(
         FlushChoice::Wait(facts.flush_after - facts.oldest_age),
@@ -104,8 +117,16 @@ mod tests {
 
     #[test]
     fn two_packs_worth_goes_oldest_first_and_leaves_the_youngest() {
-        let much = FlushFacts { dirty_bytes: 40 * MIB, ..facts() };
+        let much = FlushFacts { dirty_bytes: 40 * MIB, oldest_age: Duration::from_secs(4), ..facts() };
         assert_eq!(fixed(&much).value, FlushChoice::Oldest { bytes: 24 * MIB });
+    }
+
+    #[test]
+    fn burst_into_a_log_with_room_settles_before_it_is_packed() {
+        let burst = FlushFacts { dirty_bytes: 40 * MIB, ..facts() };
+        assert_eq!(fixed(&burst).value, FlushChoice::Wait(Duration::from_millis(2750)));
+        let filling = FlushFacts { occupancy: OLDEST_AT, ..burst };
+        assert_eq!(fixed(&filling).value, FlushChoice::Oldest { bytes: 24 * MIB });
     }
 
     #[test]

@@ -90,6 +90,8 @@ pub(crate) struct Connection<S: Service> {
     arrived: mpsc::Receiver<(Held, Option<Reply>)>,
     arrivals: Vec<(Held, Option<Reply>)>,
     in_flight: usize,
+    /// What the gauge was told of them.
+    in_flight_shown: usize,
     in_flight_bytes: usize,
     parked: Option<Parked<S::Job>>,
     wait: Option<Wait<S::Job>>,
@@ -147,6 +149,7 @@ impl<S: Service> Connection<S> {
             out: Outbound::default(),
             arrivals: Vec::new(),
             in_flight: 0,
+            in_flight_shown: 0,
             in_flight_bytes: 0,
             parked: None,
             wait: None,
@@ -163,7 +166,21 @@ impl<S: Service> Connection<S> {
 
     /// Serves until the connection ends and says why it did.
     pub(crate) async fn serve(mut self) -> CloseReason {
-        std::future::poll_fn(|cx| self.poll(cx)).await
+        std::future::poll_fn(|cx| {
+            let polled = self.poll(cx);
+            self.publish();
+            polled
+        })
+        .await
+    }
+
+    /// Shows in the metrics what a poll changed: once for all of its requests.
+    fn publish(&mut self) {
+        let (now, shown) = (self.in_flight, std::mem::replace(&mut self.in_flight_shown, self.in_flight));
+        if now != shown {
+            self.shared.metrics.in_flight.increment(now as f64 - shown as f64);
+        }
+        self.shared.pool.publish();
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
@@ -236,7 +253,6 @@ impl<S: Service> Connection<S> {
         self.in_flight = self.in_flight.saturating_sub(requests);
         self.in_flight_bytes = self.in_flight_bytes.saturating_sub(bytes);
         self.peer.in_flight.store(self.in_flight, Ordering::Relaxed);
-        self.shared.metrics.in_flight.decrement(requests as f64);
     }
 
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Result<bool, CloseReason> {
@@ -273,7 +289,6 @@ impl<S: Service> Connection<S> {
         self.in_flight += 1;
         self.in_flight_bytes += held.bytes();
         self.peer.in_flight.store(self.in_flight, Ordering::Relaxed);
-        self.shared.metrics.in_flight.increment(1.0);
         self.inbound.grant(held);
     }
 
@@ -310,6 +325,7 @@ impl<S: Service> Connection<S> {
                 },
                 Step::Record(record, held) => {
                     self.watch.finished_record = true;
+                    self.peer.set_alone(self.in_flight == 1 && input.is_empty());
                     self.on_record(record, held)?;
                 }
                 Step::Close(reason) => return Err(reason),
@@ -440,10 +456,12 @@ impl<S: Service> Connection<S> {
         let mut progress = false;
         while !self.out.is_empty() {
             let stream = &self.stream;
-            let done = self.out.flush(|slices| stream.try_write_vectored(slices))?;
-            if done.bytes > 0 {
-                self.shared.metrics.sent.increment(done.bytes as u64);
-                self.settle(done.requests, done.permit_bytes);
+            let flushed = self.out.flush(|slices| stream.try_write_vectored(slices))?;
+            if flushed.bytes > 0 {
+                self.shared.metrics.sent.increment(flushed.bytes as u64);
+                if let Some(done) = flushed.done {
+                    self.settle(done.requests(), done.bytes());
+                }
                 self.watch.wrote = true;
                 progress = true;
             }
@@ -493,6 +511,6 @@ impl<S: Service> Connection<S> {
 
 impl<S: Service> Drop for Connection<S> {
     fn drop(&mut self) {
-        self.shared.metrics.in_flight.decrement(self.in_flight as f64);
+        self.shared.metrics.in_flight.decrement(self.in_flight_shown as f64);
     }
 }

@@ -31,9 +31,8 @@ pub(crate) struct Outbound {
 /// What a flush did.
 pub(crate) struct Flushed {
     pub bytes: usize,
-    /// Requests whose replies were completely written, and their permits.
-    pub requests: usize,
-    pub permit_bytes: usize,
+    /// Permits of the requests whose replies were completely written.
+    pub done: Option<Held>,
 }
 
 impl Outbound {
@@ -76,7 +75,7 @@ impl Outbound {
         &mut self,
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<Flushed> {
-        let mut done = Flushed { bytes: 0, requests: 0, permit_bytes: 0 };
+        let mut flushed = Flushed { bytes: 0, done: None };
         while !self.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let mut used = 0;
@@ -98,15 +97,15 @@ impl Outbound {
                 Err(error) => return Err(error),
             };
             self.advance(written);
-            done.bytes += written;
+            flushed.bytes += written;
         }
         while self.ends.front().is_some_and(|(end, _)| *end <= self.written) {
-            if let Some((_, held)) = self.ends.pop_front() {
-                done.requests += 1;
-                done.permit_bytes += held.bytes();
+            match (self.ends.pop_front(), &mut flushed.done) {
+                (Some((_, held)), Some(done)) => done.absorb(held),
+                (ended, done) => *done = ended.map(|(_, held)| held),
             }
         }
-        Ok(done)
+        Ok(flushed)
     }
 
     fn advance(&mut self, written: usize) {

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 pub struct Pool {
     requests: Semaphore,
     small: Semaphore,
+    small_max: usize,
     large: Semaphore,
     large_max: usize,
     small_used: Gauge,
@@ -23,9 +24,11 @@ impl Pool {
     #[must_use]
     pub fn new(limits: &Limits) -> Arc<Pool> {
         let large_max = limits.large_bytes_max.max(limits.record_bytes_max + Limits::REPLY_ALLOWANCE);
+        let small_max = limits.small_bytes_max.max(Limits::SMALL_BYTES);
         Arc::new(Pool {
             requests: Semaphore::new(limits.requests_max.max(1)),
-            small: Semaphore::new(limits.small_bytes_max.max(Limits::SMALL_BYTES)),
+            small: Semaphore::new(small_max),
+            small_max,
             large: Semaphore::new(large_max.min(u32::MAX as usize)),
             large_max: large_max.min(u32::MAX as usize),
             small_used: metrics::gauge!("dfs_net_permit_bytes", "pool" => "small"),
@@ -45,6 +48,12 @@ impl Pool {
         self.small.available_permits()
     }
 
+    /// Shows what is in use. Connections do so once for all that they did in a round.
+    pub(crate) fn publish(&self) {
+        self.small_used.set(self.small_max.saturating_sub(self.small_free()) as f64);
+        self.large_used.set(self.large_max.saturating_sub(self.large_free()) as f64);
+    }
+
     fn split(&self, bytes: usize) -> (u32, u32) {
         if bytes <= Limits::SMALL_BYTES { (bytes as u32, 0) } else { (0, bytes.min(self.large_max) as u32) }
     }
@@ -53,12 +62,13 @@ impl Pool {
     pub fn try_take(self: &Arc<Pool>, bytes: usize) -> Option<Held> {
         let (small, large) = self.split(bytes);
         let count = self.requests.try_acquire().ok()?;
-        let small_permit = self.small.try_acquire_many(small).ok()?;
-        let large_permit = self.large.try_acquire_many(large).ok()?;
+        let bytes = match large {
+            0 => self.small.try_acquire_many(small).ok()?,
+            _ => self.large.try_acquire_many(large).ok()?,
+        };
         count.forget();
-        small_permit.forget();
-        large_permit.forget();
-        Some(Held::new(self.clone(), small, large))
+        bytes.forget();
+        Some(Held { pool: self.clone(), requests: 1, small, large })
     }
 
     /// Waits for one request's permits. *Cancel:* safe, nothing is kept.
@@ -68,24 +78,31 @@ impl Pool {
         if let Ok(permit) = self.requests.acquire().await {
             permit.forget();
         }
-        let mut held = Held::new(self.clone(), 0, 0);
+        let mut held = Held { pool: self.clone(), requests: 1, small: 0, large: 0 };
         held.acquire(small, large).await;
         held
     }
 }
 
-/// Permits of one request. Dropping it gives them back.
+/// Permits of one request, or of several that end together. Dropping it gives them back.
 pub struct Held {
     pool: Arc<Pool>,
+    requests: u32,
     small: u32,
     large: u32,
 }
 
 impl Held {
-    fn new(pool: Arc<Pool>, small: u32, large: u32) -> Held {
-        pool.small_used.increment(f64::from(small));
-        pool.large_used.increment(f64::from(large));
-        Held { pool, small, large }
+    /// Takes over what another holds of the same permits, so that both are given back at once.
+    pub(crate) fn absorb(&mut self, mut other: Held) {
+        self.requests += std::mem::take(&mut other.requests);
+        self.small += std::mem::take(&mut other.small);
+        self.large += std::mem::take(&mut other.large);
+    }
+
+    /// Number of requests that hold these permits.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests as usize
     }
 
     /// Bytes that are held.
@@ -100,14 +117,12 @@ impl Held {
         {
             permit.forget();
             self.small += small;
-            self.pool.small_used.increment(f64::from(small));
         }
         if large > 0
             && let Ok(permit) = self.pool.large.acquire_many(large).await
         {
             permit.forget();
             self.large += large;
-            self.pool.large_used.increment(f64::from(large));
         }
     }
 
@@ -125,7 +140,6 @@ impl Held {
         let Ok(permit) = self.pool.large.try_acquire_many(more) else { return false };
         permit.forget();
         self.large += more;
-        self.pool.large_used.increment(f64::from(more));
         true
     }
 
@@ -141,7 +155,6 @@ impl Held {
         let large = std::mem::take(&mut self.large);
         if large > 0 {
             self.pool.large.add_permits(large as usize);
-            self.pool.large_used.decrement(f64::from(large));
         }
     }
 }
@@ -151,9 +164,10 @@ impl Drop for Held {
         self.release_large();
         if self.small > 0 {
             self.pool.small.add_permits(self.small as usize);
-            self.pool.small_used.decrement(f64::from(self.small));
         }
-        self.pool.requests.add_permits(1);
+        if self.requests > 0 {
+            self.pool.requests.add_permits(self.requests as usize);
+        }
     }
 }
 

@@ -53,6 +53,7 @@ pub trait Decode: Sized {
 
 /// Bytes of padding after `len` bytes of opaque data.
 #[must_use]
+#[inline]
 pub fn pad_of(len: usize) -> usize {
     (4 - len % 4) % 4
 }
@@ -103,6 +104,7 @@ impl Reader {
         }
     }
 
+    #[inline]
     fn take<const N: usize>(&mut self) -> XdrResult<[u8; N]> {
         let bytes =
             self.record.get(self.at..).and_then(|rest| rest.first_chunk::<N>()).ok_or(XdrError::Truncated)?;
@@ -139,6 +141,7 @@ impl Reader {
 
     /// Reads variable-length opaque data of at most `max` bytes, sharing the record's memory.
     /// *Errors:* [`XdrError::TooLong`] before the bytes are looked at.
+    #[inline]
     pub fn opaque(&mut self, max: u32) -> XdrResult<Bytes> {
         let len = self.u32()?;
         if len > max {
@@ -175,36 +178,42 @@ impl Reader {
 }
 
 impl Encode for u32 {
+    #[inline]
     fn encode(&self, out: &mut BytesMut) {
         out.put_u32(*self);
     }
 }
 
 impl Decode for u32 {
+    #[inline]
     fn decode(from: &mut Reader) -> XdrResult<u32> {
         from.u32()
     }
 }
 
 impl Encode for u64 {
+    #[inline]
     fn encode(&self, out: &mut BytesMut) {
         out.put_u64(*self);
     }
 }
 
 impl Decode for u64 {
+    #[inline]
     fn decode(from: &mut Reader) -> XdrResult<u64> {
         from.u64()
     }
 }
 
 impl Encode for bool {
+    #[inline]
     fn encode(&self, out: &mut BytesMut) {
         out.put_u32(u32::from(*self));
     }
 }
 
 impl Decode for bool {
+    #[inline]
     fn decode(from: &mut Reader) -> XdrResult<bool> {
         from.bool()
     }

@@ -5,8 +5,10 @@ use dfs_model::Activity;
 
 /// First window: a small file comes whole, a wrong guess costs one request.
 pub const READ_AHEAD_FIRST: u64 = 1 << 20;
-/// Largest window: at 4 MiB a request, sixteen requests hide 20 ms of latency at over 2 GiB/s.
-pub const READ_AHEAD_MAX: u64 = 64 << 20;
+/// Factor by which the window of a sequential reader grows with each read: every step costs a round trip.
+const GROWTH: u64 = 4;
+/// Largest window: sixteen requests of 4 MiB on their way, and half as much that has come and waits for its turn.
+pub const READ_AHEAD_MAX: u64 = 96 << 20;
 
 /// What read-ahead depends on.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +30,7 @@ pub struct PrefetchFacts {
 }
 
 pub(crate) fn fixed(facts: &PrefetchFacts) -> Decision<u64> {
-    let cap = READ_AHEAD_MAX.min(facts.memory / 2).min(facts.file_left);
+    let cap = READ_AHEAD_MAX.min(facts.memory / 4 * 3).min(facts.file_left);
     if cap == 0 {
         return Decision::new(0, "nothing lies ahead, or there is no memory for it");
     }
@@ -40,8 +42,8 @@ pub(crate) fn fixed(facts: &PrefetchFacts) -> Decision<u64> {
         1 if facts.from_start => Decision::new(READ_AHEAD_FIRST.min(cap), "the file is read from its start"),
         1 => Decision::new(0, "one read is not a sequence"),
         _ => {
-            let window = facts.window.max(READ_AHEAD_FIRST / 2).saturating_mul(2).min(cap);
-            Decision::new(window, "sequential: the window doubles up to its bound")
+            let window = facts.window.max(READ_AHEAD_FIRST / GROWTH).saturating_mul(GROWTH).min(cap);
+            Decision::new(window, "sequential: the window grows fourfold up to its bound")
         }
     }
 }
@@ -64,14 +66,14 @@ mod tests {
     }
 
     #[test]
-    fn sequential_reads_double_the_window_up_to_the_bound() {
+    fn sequential_reads_grow_the_window_up_to_the_bound() {
         let mut window = 0;
         let mut seen = Vec::new();
-        for reads in 1..9 {
+        for reads in 1..7 {
             window = fixed(&facts(reads, window)).value;
             seen.push(window >> 20);
         }
-        assert_eq!(seen, [1, 2, 4, 8, 16, 32, 32, 32]);
+        assert_eq!(seen, [1, 4, 16, 48, 48, 48]);
     }
 
     #[test]
@@ -82,13 +84,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn window_never_exceeds_the_file_or_half_of_the_memory(
+        fn window_never_exceeds_the_file_or_three_quarters_of_the_memory(
             reads in 0u32..50, window in any::<u64>(), left in any::<u64>(), memory in any::<u64>(), announced in any::<bool>()
         ) {
             let mut facts = PrefetchFacts { file_left: left, memory, memory_free: memory, ..facts(reads, window) };
             facts.activity.sequential = announced;
             let value = fixed(&facts).value;
-            prop_assert!(value <= left && value <= memory / 2 && value <= READ_AHEAD_MAX);
+            prop_assert!(value <= left && value <= memory / 4 * 3 && value <= READ_AHEAD_MAX);
         }
     }
 }

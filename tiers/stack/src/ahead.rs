@@ -15,6 +15,9 @@ const STREAMS_MAX: usize = 4096;
 const SLACK_MIN: u64 = 2 << 20;
 /// An issue smaller than this waits until more is due, so that GETs stay large.
 const ISSUE_MIN: u64 = 1 << 20;
+/// So much of a window may have been read before more is asked for: one large GET, so that as many as the window holds
+/// are always on their way.
+const ISSUE_STEP: u64 = 4 << 20;
 
 #[derive(Clone, Copy, Debug)]
 struct Stream {
@@ -107,7 +110,7 @@ impl Streams {
 impl Stream {
     fn ahead(&mut self, seen: &Seen<'_>, policy: &dyn Policy) -> Option<(u64, u64)> {
         let left = self.issued.saturating_sub(self.next);
-        if self.window > 0 && left > self.window - self.window / 4 {
+        if self.window > 0 && left > self.window - (self.window / 4).min(ISSUE_STEP) {
             return None;
         }
         self.window = policy
@@ -131,7 +134,7 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dfs_policy::{FixedPolicy, READ_AHEAD_MAX};
+    use dfs_policy::FixedPolicy;
 
     const MIB: u64 = 1 << 20;
 
@@ -160,9 +163,9 @@ mod tests {
                 issued = to;
             }
             let ahead = issued.saturating_sub((n + 1) * MIB);
-            // Half of the 64 MiB of memory.
-            assert!(ahead <= READ_AHEAD_MAX / 2);
-            assert!(n < 24 || ahead >= READ_AHEAD_MAX / 4, "read {n}: only {ahead} ahead");
+            // Three quarters of the 64 MiB of memory.
+            assert!(ahead <= 48 * MIB);
+            assert!(n < 4 || ahead >= 44 * MIB, "read {n}: only {ahead} ahead");
         }
     }
 

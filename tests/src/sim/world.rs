@@ -393,6 +393,7 @@ impl World {
             deadline: None,
             cancel: Default::default(),
             activity: Activity::INTERACTIVE,
+            alone: false,
         }
     }
 

@@ -121,8 +121,8 @@ async fn open_all(
     Ok(gateway)
 }
 
-/// Opens stores and shares that the control plane knows. A metadata store that cannot be opened refuses the start; a cold
-/// store or a share that cannot is told of, and the others serve.
+/// Opens stores and shares that the control plane knows. A metadata store that cannot be opened, and a full disk, refuse the
+/// start; a cold store or a share that cannot is told of, and the others serve.
 async fn open_configured(gateway: &Arc<Runtime>, database: &ControlDatabase) -> Result<(), Failure> {
     for config in database.metadata_stores().map_err(broken)? {
         let store = gateway.open_metadata(&config).await?;
@@ -134,8 +134,13 @@ async fn open_configured(gateway: &Arc<Runtime>, database: &ControlDatabase) -> 
         }
     }
     for config in database.shares().map_err(broken)? {
-        // Told where it is kept.
-        let _ = gateway.open_or_keep(&config).await;
+        if let Err(failure) = gateway.open_or_keep(&config).await {
+            // Told where it is kept; only a full disk concerns the whole folder.
+            let failure = Failure::from(failure);
+            if failure.is_full_disk() {
+                return Err(failure);
+            }
+        }
     }
     Ok(())
 }

@@ -67,9 +67,14 @@ const FULL: [&str; 2] = ["(os error 28)", "(os error 122)"];
 const FREE_SPACE: &str = ": the disk is full: free some space on it, then try again";
 
 impl Failure {
+    /// Whether the disk is full: no matter of one share.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        FULL.iter().any(|words| self.message.contains(words))
+    }
+
     /// A full disk is not damage: another exit code, and what to do about it. Told once, whoever tells it on.
     fn with_advice(mut self) -> Failure {
-        if FULL.iter().any(|words| self.message.contains(words)) && !self.message.ends_with(FREE_SPACE) {
+        if self.is_full_disk() && !self.message.ends_with(FREE_SPACE) {
             self.message.push_str(FREE_SPACE);
             self.code = 5;
         }

@@ -126,7 +126,7 @@ async fn access_by_squash_client_rule_and_read_only_is_exactly_what_they_say() {
                 export.squash = Squash { mode, anon_uid: GUEST.0, anon_gid: GUEST.1 };
                 export.clients = clients(&rules);
                 export.ceiling = if read_only { ShareCeiling::ReadOnly } else { ShareCeiling::ReadWrite };
-                fixture.exports.set(vec![export]);
+                fixture.exports.set(vec![export], Vec::new());
                 for (caller, pipe) in USERS.into_iter().zip(&mut pipes) {
                     count += 1;
                     let told = tries(pipe, &made, &dir, &format!("made-{count}")).await;

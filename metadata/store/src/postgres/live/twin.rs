@@ -6,12 +6,12 @@ use crate::conformance::model::Random;
 use crate::conformance::{check_consistent, name};
 use crate::{
     CreateMode, CreateRequest, LinkRequest, MemoryStore, OpContext, ReadDirRequest, RemoveKind,
-    RemoveRequest, RenameRequest, Replace, SetAttrRequest,
+    RemoveRequest, RenameRequest, Replace, SetAttrRequest, XattrSetRequest,
 };
 use bytes::Bytes;
 use dfs_model::{
     Ace, AceType, Acl, AttrPatch, Cookie, Credentials, DeviceNumber, Guard, Identity, InodeId, InodeKind,
-    Patch, Rights, ShareCeiling, TimePatch, Timestamp, WellKnown,
+    Patch, Rights, ShareCeiling, TimePatch, Timestamp, WellKnown, XattrMode,
 };
 
 fn pick<T: Clone>(random: &mut Random, from: &[T]) -> T {
@@ -47,15 +47,18 @@ fn acl(random: &mut Random) -> Arc<Acl> {
     let masks = [Rights::ALL.0, 0x1, 0x2, 0x4, 0x20, 0x40, 0x100, 0x1_0000, 0x4_0000, 0x27, 0x60, 0x66];
     let count = random.below(5);
     let aces = (0..count).map(|_| Ace {
-        kind: pick(random, &[AceType::Allow, AceType::Allow, AceType::Deny, AceType::Audit]),
-        flags: pick(random, &[0, 0, 3, 8]),
+        kind: pick(random, &[AceType::Allow, AceType::Allow, AceType::Allow, AceType::Deny]),
+        flags: pick(random, &[0, 0, 3, 3, 8, 0xb, 1, 2, 7]),
         mask: pick(random, &masks),
         who: identity(random),
     });
     let dacl: Vec<Ace> =
         aces.filter(|ace| !matches!(&ace.who, Identity::Sid(sid) if sid.len() > 68)).collect();
     let dacl = if random.below(8) == 0 { None } else { Some(dacl) };
-    Arc::new(Acl { control: 4, dacl, sacl: None })
+    let audit =
+        Ace { kind: AceType::Audit, flags: 0x11, mask: 1, who: Identity::WellKnown(WellKnown::Everyone) };
+    let sacl = sometimes(random, 6, |_| vec![audit]);
+    Arc::new(Acl { control: pick(random, &[0, 0, 0x400, 4]), dacl, sacl })
 }
 
 fn time(random: &mut Random) -> TimePatch {
@@ -117,6 +120,7 @@ fn caller(random: &mut Random) -> Credentials {
     }
     who.umask = sometimes(random, 4, |_| 0o022);
     who.privileges.take_ownership = random.below(6) == 0;
+    who.privileges.security = random.below(4) == 0;
     who
 }
 
@@ -126,6 +130,7 @@ enum Call {
     Remove(RemoveRequest),
     Rename(RenameRequest),
     SetAttr(SetAttrRequest),
+    Xattr(XattrSetRequest),
 }
 
 fn create(random: &mut Random, dir: InodeId, name: dfs_model::Name) -> Call {
@@ -190,6 +195,20 @@ fn call(random: &mut Random, ids: &[InodeId]) -> Call {
             expect_replaced: sometimes(random, 12, |random| sometimes(random, 2, |_| other)),
             keep_orphan: random.below(3) == 0,
         }),
+        16 => Call::Xattr(XattrSetRequest {
+            inode: *random.pick(ids),
+            values: (0..1 + random.below(3))
+                .map(|_| {
+                    let value = sometimes(random, 4, |_| ()).is_none().then(|| Bytes::from(vec![7; 3]));
+                    (Bytes::from_static(random.pick(&[&b"a"[..], b"A", b"b", b""])), value)
+                })
+                .collect(),
+            mode: pick(
+                random,
+                &[XattrMode::Either, XattrMode::Either, XattrMode::Create, XattrMode::Replace],
+            ),
+            any_case: random.below(2) == 0,
+        }),
         _ => Call::SetAttr(SetAttrRequest {
             inode: if random.below(30) == 0 { one } else { *random.pick(ids.get(1..).unwrap_or(ids)) },
             patch: patch(random),
@@ -214,6 +233,9 @@ async fn ask(bed: &Bed, cx: OpContext<'_>, call: &Call) -> String {
         Call::SetAttr(request) => {
             format!("{:?}", store.set_attr(cx, request.clone()).await.map(|done| done.value))
         }
+        Call::Xattr(request) => {
+            format!("{:?}", store.xattr_set(cx, request.clone()).await.map(|done| done.value))
+        }
     }
 }
 
@@ -229,7 +251,13 @@ async fn shown(bed: &Bed, ids: &[InodeId]) -> String {
         text +=
             &format!("{:?}", bed.store.lookup_fold(bed.share, InodeId::ROOT, &name(spelling)).await.unwrap());
     }
-    text + &format!("{:?}", bed.store.usage(bed.share).await.unwrap())
+    for id in ids {
+        text += &format!("{:?}", bed.store.xattrs(bed.share, *id, &[]).await);
+    }
+    let mut held: Vec<String> =
+        bed.store.quotas(bed.share).await.unwrap().iter().map(|entry| format!("{entry:?}")).collect();
+    held.sort_unstable();
+    text + &format!("{held:?} {:?}", bed.store.usage(bed.share).await.unwrap())
 }
 
 #[test]

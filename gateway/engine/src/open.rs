@@ -12,7 +12,7 @@ use dfs_log::{Mutations, SegmentPool};
 use dfs_model::{Clock, Entropy, Epoch, Inode, InodeId, ShareId};
 use dfs_policy::Policy;
 use dfs_stack::{PlaceObserver, Stack, StackDeps, StackError, StackSettings};
-use dfs_store::{ChangeCounter, MetadataStore, StoreError};
+use dfs_store::{ChangeCounter, MetadataStore, Retry, StoreError};
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -90,7 +90,9 @@ impl OpenError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            OpenError::Store(error) => matches!(error, StoreError::Broken(_) | StoreError::Raced),
+            OpenError::Store(error) => {
+                error.retry() == Retry::Later || matches!(error, StoreError::Broken(_) | StoreError::Raced)
+            }
             OpenError::Stack(error) => matches!(error, StackError::Owned { .. } | StackError::Cold(_)),
             OpenError::Journal(_) | OpenError::OldMetadata { .. } => false,
         }

@@ -34,8 +34,9 @@ impl Runtime {
     }
 
     fn database_config(&self, database: &DatabaseConfig) -> Result<PostgresConfig, OpenFailure> {
-        let holder = gateway_id(&self.data_dir, self.entropy.random_u128())
-            .map_err(|error| OpenFailure::new(5, format!("{}: {error}", self.data_dir.join(ID_FILE).display())))?;
+        let holder = gateway_id(&self.data_dir, self.entropy.random_u128()).map_err(|error| {
+            OpenFailure::new(5, format!("{}: {error}", self.data_dir.join(ID_FILE).display()))
+        })?;
         let mut config =
             PostgresConfig::new(database.url.clone(), holder, self.clock.clone(), self.entropy.clone());
         if let Some(path) = &database.password_file {
@@ -68,7 +69,8 @@ fn gateway_id(data_dir: &Path, random: u128) -> std::io::Result<String> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let id = format!("{host}-{:08x}", random as u32);
     let new = data_dir.join(format!("{ID_FILE}.new"));
-    let mut file = std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
+    let mut file =
+        std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
     file.write_all(format!("{id}\n").as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&new, &path)?;

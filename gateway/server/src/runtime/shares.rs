@@ -86,7 +86,8 @@ impl Runtime {
         store: &dyn MetadataStore,
     ) -> Result<ShareRecord, OpenFailure> {
         let failed = |error: dfs_store::StoreError| {
-            let may_pass = matches!(error, dfs_store::StoreError::Broken(_));
+            let may_pass =
+                error.retry() == dfs_store::Retry::Later || matches!(error, dfs_store::StoreError::Broken(_));
             OpenFailure::new(6, format!("share '{}': {}", config.name, with_causes(&error))).passing(may_pass)
         };
         let known = store.shares().await.map_err(failed)?;

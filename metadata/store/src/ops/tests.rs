@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::MemoryStore;
-use crate::OpContext;
 use crate::conformance::model::random_history;
 use crate::conformance::{Bed, run_all};
+use crate::kv::View;
+use crate::shell::Backend;
+use crate::{OpContext, XattrSetRequest};
 use dfs_log::{Mutations, Rule};
-use dfs_model::{Epoch, InodeId, InodeKind, PackId, Seq};
+use dfs_model::{
+    Ace, AceType, Acl, AttrPatch, Epoch, Identity, InodeId, InodeKind, PackId, Patch, Rights, Seq, XattrMode,
+};
 use std::sync::Arc;
 
 #[tokio::test]
@@ -28,6 +32,36 @@ async fn memory_agrees_with_the_naive_model_over_random_histories() {
 }
 
 const ROOT: InodeId = InodeId::ROOT;
+
+/// Whatever belongs to an inode goes with it: afterwards the store has the rows that it had before.
+#[tokio::test]
+async fn removed_inode_leaves_no_row_behind() {
+    let store = Arc::new(MemoryStore::new());
+    let bed = Bed::new(store.clone(), 1).await;
+    let rows = || {
+        let mut keys = Vec::new();
+        let view = store.backend.view().unwrap();
+        view.scan(&[], &[0xff; 64], &mut |key, _| {
+            keys.push(key.to_vec());
+            Ok(true)
+        })
+        .unwrap();
+        keys
+    };
+    let before = rows();
+    let id = bed.file(ROOT, "f").await;
+    let ace = Ace::new(AceType::Allow, Identity::Uid(7), Rights::READ_DATA);
+    let acl = Arc::new(Acl { dacl: Some(vec![ace]), ..Acl::default() });
+    let (owner, group) = (Patch::Set(Identity::Uid(77)), Patch::Set(Identity::Gid(78)));
+    let patch = AttrPatch { owner, group, acl: Patch::Set(acl), ..AttrPatch::default() };
+    bed.set(&bed.root, id, patch).await.unwrap();
+    let values = vec![("a".into(), Some("1".into())), ("b".into(), Some("2".into()))];
+    let request = XattrSetRequest { inode: id, values, mode: XattrMode::Either, any_case: false };
+    bed.store.xattr_set(bed.cx(&bed.root), request).await.unwrap();
+    assert!(rows().len() >= before.len() + 10);
+    bed.remove(ROOT, "f").await.unwrap();
+    assert_eq!(rows(), before);
+}
 
 async fn without(rule: Rule) -> Bed {
     Bed::new(Arc::new(MemoryStore::with_mutations(Mutations::dropping(&[rule]))), 1).await

@@ -254,6 +254,7 @@ impl Engine {
                 sequential: false,
                 promote: false,
             },
+            alone: false,
         }
     }
 }

@@ -15,6 +15,7 @@ FOLDER = ROOT / "tests" / "fuzz"
 
 
 def run(group):
+    common.need_packages(**{"g++": "/usr/bin/g++"})  # libFuzzer is C++
     if not shutil.which("cargo-fuzz"):
         common.need_cargo_tool("cargo-fuzz", "0.13.1")
     # RUSTC_BOOTSTRAP: sanitizers are unstable, and there may be no nightly

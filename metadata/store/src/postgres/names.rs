@@ -37,7 +37,7 @@ impl Doors {
         (mixed >> 32) as usize % DOORS
     }
 
-    async fn enter(
+    pub(super) async fn enter(
         &self,
         share: ShareId,
         first: InodeId,
@@ -191,7 +191,7 @@ impl Parts {
 
 impl Inner {
     /// Runs an operation that carries a context.
-    async fn operate(
+    pub(super) async fn operate(
         &self,
         query: Query,
         effect: Effect,

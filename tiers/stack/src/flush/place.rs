@@ -62,7 +62,7 @@ impl Flusher {
             return Ok(Vec::new());
         }
         let request = PlaceRequest { packs: packs.packs, inodes };
-        match self.place(&request).await? {
+        match self.place_rows(&request).await? {
             Ok(applied) => self.settle(placing, applied).await,
             Err(StoreError::Refused(FsError::TooLarge)) => {
                 request.packs.iter().for_each(|pack| self.uploads.abandon(*pack));
@@ -147,7 +147,7 @@ impl Flusher {
     }
 
     /// Places, waiting for a metadata database that is away: what is uploaded need not be uploaded again.
-    async fn place(&self, request: &PlaceRequest) -> Result<StoreResult<Applied<Placed>>, Stop> {
+    async fn place_rows(&self, request: &PlaceRequest) -> Result<StoreResult<Applied<Placed>>, Stop> {
         loop {
             match self.shared.store.place(self.shared.share, self.shared.epoch, request.clone()).await {
                 Err(StoreError::Unavailable(why)) => {

@@ -190,7 +190,7 @@ pub(crate) struct Segment {
 impl SegmentPool {
     /// Opens the pool in a folder of its own: takes the lock, reads every header from the device, allocates what is
     /// missing, removes what is too much and free.
-    /// *Guarantees:* blocks for all `total_bytes` are allocated on return; nothing that a log wrote is touched.
+    /// *Guarantees:* blocks for all `total_bytes` are allocated on return, durably; nothing that a log wrote is touched.
     /// *Errors:* see [`PoolError`]; none leaves anything changed but allocated files.
     pub fn open(disk: Arc<dyn Disk>, config: PoolConfig) -> Result<Arc<SegmentPool>, PoolError> {
         let lock = open::lock(&*disk)?;

@@ -81,6 +81,7 @@ pub(super) fn build(disk: Arc<dyn Disk>, config: PoolConfig) -> Result<Shared, P
     let mut entries = scan(&*disk, &config)?;
     remove_surplus(&*disk, &config, want, &mut entries)?;
     allocate_missing(&*disk, &config, want, &mut entries)?;
+    sync_raw(&*disk, &entries)?;
     disk.sync_dir().map_err(failed("sync of the log folder".to_owned()))?;
     let metrics = PoolMetrics::new(config.label);
     let (slots, state) = assemble(&entries);
@@ -210,6 +211,16 @@ fn allocate_missing(
             _ => PoolError::Io { what: format!("allocation of {name}"), source: error },
         })?;
         entries.insert(number, Entry { bytes: config.segment_bytes, found: Found::Raw });
+    }
+    Ok(())
+}
+
+/// Makes the blocks of raw segments durable: a power cut must not give them to somebody else. After all were allocated, so
+/// that the file system writes its own journal once for all of them.
+fn sync_raw(disk: &dyn Disk, entries: &BTreeMap<u64, Entry>) -> Result<(), PoolError> {
+    for (number, _) in entries.iter().filter(|(_, entry)| matches!(entry.found, Found::Raw)) {
+        let name = raw_name(&final_name(*number));
+        disk.open(&name).and_then(|file| file.sync()).map_err(failed(format!("sync of {name}")))?;
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ pub(crate) struct CellState {
     pub attrs: Attrs,
     /// Newest known row; owner, mode and ACL decide access.
     pub row: Arc<Inode>,
-    /// The newest metadata transaction that a stable reply about this inode must wait for (its creation).
+    /// The metadata transaction that a stable reply about this inode must wait for: its creation, or a later one.
     pub commit: CommitToken,
     /// No name and no open leads here any more.
     pub gone: bool,
@@ -171,7 +171,8 @@ impl Cells {
             let row = self.store.inode(self.share, inode).await.map_err(|error| error.to_fs())?;
             let row = row.ok_or(FsError::StaleHandle)?;
             let attrs = merged(&row, overlay.as_ref());
-            let state = CellState::new(row, attrs, CommitToken(0));
+            // The row may be the work of a transaction that is not durable yet, whose own caller has not come back.
+            let state = CellState::new(row, attrs, self.store.last_commit());
             let shard = self.shard(inode);
             let mut cells = shard.cells.lock();
             if cells.contains_key(&inode) || version == shard.version.load(Ordering::Acquire) {

@@ -18,10 +18,11 @@ use dfs_vfs::{
     Access, AccessReply, AccessRule, ChangeEvent, ChangeKind, Changed, FILE_SIZE_MAX, Failed, GetAttr,
     Operation, RequestContext, SetAttr, VfsResult,
 };
+use std::borrow::BorrowMut;
 use std::sync::Arc;
 
-/// Bytes of log that one record without data takes, generously.
-const SMALL_RECORD: u64 = 256;
+/// Bytes of log that the records of one request without data take, generously: its size and its times.
+const SMALL_RECORDS: u64 = 256;
 
 /// The inode of a stateless target. Opens and leases are served once a protocol with state is.
 pub(crate) fn stateless(target: Target) -> Result<InodeId, FsError> {
@@ -204,11 +205,8 @@ impl Engine {
         let patch = &request.patch;
         let times = !patch.atime.is_keep() || !patch.mtime.is_keep();
         let size = patch.size.as_set().copied();
-        let mut size_room = None;
-        if let Some(size) = size {
-            size_room = Some((size, self.reserve_small(cx).await?));
-        }
-        let times_room = if times { Some(self.reserve_small(cx).await?) } else { None };
+        // One reservation for both records: who holds one and asks for another may wait for itself.
+        let room = if size.is_some() || times { Some(self.reserve_small(cx).await?) } else { None };
         let half = metadata_half(patch, InodeKind::File);
         let repeated = self.was_set(cx, request.guard).await?;
         let _gate = cell.gate.write().await;
@@ -236,22 +234,22 @@ impl Engine {
             let asked = SetAttrRequest { inode: cell.inode, patch: half, guard: Guard::None };
             commit = Some(self.set_row(cx, cell, asked, pre.ctime).await?.0);
         }
-        let unrecorded = self.without_records(cell, patch).await?;
-        let size_room = size_room.filter(|_| !unrecorded);
-        let times_room = times_room.filter(|_| !unrecorded);
+        let room = if self.without_records(cell, patch).await? { None } else { room };
         let mut seq = None;
         let mut state = cell.state.lock();
         let now = self.clock.wall();
         let ctime = now.after(pre.ctime).max(state.attrs.ctime);
-        if let Some((size, room)) = size_room {
-            let clear = access_checks::clears_privilege_bits(&state.attrs, &cx.credentials);
-            let record = Record::SetSize { size, mtime: Some(now) };
-            seq = Some(self.append(&mut state, room, record, ctime, clear)?);
-        }
-        if let Some(room) = times_room {
-            let record =
-                Record::SetTimes { atime: patch.atime.resolve(now), mtime: patch.mtime.resolve(now) };
-            seq = Some(self.append(&mut state, room, record, ctime, false)?);
+        if let Some(mut room) = room {
+            if let Some(size) = size {
+                let clear = access_checks::clears_privilege_bits(&state.attrs, &cx.credentials);
+                let record = Record::SetSize { size, mtime: Some(now) };
+                seq = Some(self.append(&mut state, &mut room, record, ctime, clear)?);
+            }
+            if times {
+                let record =
+                    Record::SetTimes { atime: patch.atime.resolve(now), mtime: patch.mtime.resolve(now) };
+                seq = Some(self.append(&mut state, &mut room, record, ctime, false)?);
+            }
         }
         Ok((Wcc { pre: pre.pre(), post: state.attrs.clone() }, seq, commit))
     }
@@ -285,7 +283,7 @@ impl Engine {
 
     async fn reserve_small(&self, cx: &RequestContext) -> Result<dfs_journal::Reservation, FsError> {
         let reserved =
-            self.journal.reserve(&cx.actor.client, SMALL_RECORD, Reserve::Control, cx.deadline).await;
+            self.journal.reserve(&cx.actor.client, SMALL_RECORDS, Reserve::Control, cx.deadline).await;
         reserved.map_err(|error| reserve_error(&error))
     }
 
@@ -293,7 +291,7 @@ impl Engine {
     pub(crate) fn append(
         &self,
         state: &mut CellState,
-        room: dfs_journal::Reservation,
+        room: impl BorrowMut<dfs_journal::Reservation>,
         record: Record,
         ctime: Timestamp,
         clear_suid: bool,

@@ -15,6 +15,7 @@ use crate::record::{self, Effect, Record, RecordMeta};
 use dfs_log::{Log, LogError, Mutations, Position, Rule, SegmentId, SegmentPool};
 use dfs_model::{Clock, Epoch, Inode, InodeId, Monotonic, Seq, ShareId};
 use parking_lot::Mutex;
+use std::borrow::BorrowMut;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -111,7 +112,7 @@ impl Spot for Location {
     }
 }
 
-/// Room for one record. Dropping it gives the room back.
+/// Room for records. Dropping it gives back what they did not take.
 pub struct Reservation {
     pub(crate) room: dfs_log::Reservation,
     pub(crate) bytes: u64,
@@ -201,27 +202,32 @@ impl Journal {
 
     /// Appends one record and publishes it to the overlay, with which the inode's attributes are returned.
     ///
-    /// *Units:* the record's data at most the reservation's bytes; its range ends at or below 2^63 − 1. `row` is the
+    /// *Units:* the record's data at most the reservation's bytes, which several records may share; its range ends at or below 2^63 − 1. `row` is the
     /// newest metadata row; it is looked at only when the inode has no overlay. *Guarantees:* never waits; the record
     /// survives the death of the process on return, a power cut once [`Journal::durable`] answers. The caller holds the
     /// inode's section. *Errors:* [`JournalError::Poisoned`]; [`JournalError::Range`] and [`JournalError::TooLarge`] for
     /// records that cannot be; nothing was changed.
     pub fn append(
         &self,
-        reservation: Reservation,
+        mut reservation: impl BorrowMut<Reservation>,
         row: &Inode,
         meta: RecordMeta,
         record: Record,
     ) -> Result<Appended, JournalError> {
+        let reservation: &mut Reservation = reservation.borrow_mut();
         let effect = record.effect();
         effect.act.check().map_err(|(offset, len)| JournalError::Range { offset, len })?;
         if record.data_len() > reservation.bytes {
             return Err(JournalError::TooLarge { bytes: record.data_len(), room: reservation.bytes });
         }
+        #[cfg(any(test, feature = "mutation"))]
+        if let Some(attrs) = self.punched_without_record(row.id, &effect) {
+            return Ok(Appended { seq: self.log.last_issued(), attrs });
+        }
         let head = record::encode(&meta, &record);
         let parts = [head.as_slice(), record.data()];
         let bytes = dfs_log::record_bytes((head.as_slice().len() as u64) + record.data_len());
-        let done = self.log.append(reservation.room, head.kind, row.id.0, head.flags, &parts)?;
+        let done = self.log.append(&mut reservation.room, head.kind, row.id.0, head.flags, &parts)?;
         let spot = Location::new(done.position, done.seq, head.as_slice().len() as u32);
         let landed = Landed {
             seq: done.seq,
@@ -279,6 +285,17 @@ impl Journal {
             self.retire();
         }
         attrs
+    }
+
+    /// With the rule dropped, a punch changes the map of dirty ranges and is no record.
+    #[cfg(any(test, feature = "mutation"))]
+    fn punched_without_record(&self, inode: InodeId, effect: &Effect) -> Option<OverlayAttrs> {
+        match effect.act {
+            record::Act::Zero { offset, len } if self.options.mutations.off(Rule::PunchIsRecord) => {
+                self.shard(inode).lock().get_mut(&inode)?.punch(offset, len)
+            }
+            _ => None,
+        }
     }
 
     /// With the rule dropped, a write over everything the layer holds settles the older records.

@@ -162,7 +162,7 @@ impl<S: Spot, K: Copy + PartialEq> Layer<S, K> {
         self.size_low = self.size_low.min(size);
     }
 
-    fn zero(&mut self, offset: u64, len: u64) {
+    pub(crate) fn zero(&mut self, offset: u64, len: u64) {
         let end = offset.saturating_add(len).min(self.size);
         self.carve(offset, end);
         self.put(offset, end.min(self.size_low), Fill::Zero);

@@ -237,6 +237,13 @@ impl<S: Spot, K: Copy + PartialEq> Overlay<S, K> {
         self.placed(Seq(u64::MAX))
     }
 
+    /// Makes a hole in the newest layer, which no record tells of. For a mutation only.
+    #[cfg(any(test, feature = "mutation"))]
+    pub fn punch(&mut self, offset: u64, len: u64) -> Option<OverlayAttrs> {
+        self.layers.back_mut()?.zero(offset, len);
+        self.attrs
+    }
+
     /// Gives up the shares of segments of the active layer but for its newest record, keeping its ranges. For a mutation
     /// only.
     #[cfg(any(test, feature = "mutation"))]

@@ -3,19 +3,28 @@
 use super::*;
 use dfs_log::Rule;
 
-#[tokio::test(start_paused = true)]
-async fn exact_cut_dropped_is_caught() {
-    let mut caught = None;
+/// The first seed of the algebra's histories that notices the dropped rule.
+async fn caught_by_algebra(rule: Rule) -> (u64, String) {
     for seed in 0..50 {
-        let dropped = Mutations::dropping(&[Rule::ExactCut]);
-        if let Err(why) = algebra::history(seed, 400, dropped).await {
-            caught = Some((seed, why));
-            break;
+        if let Err(why) = algebra::history(seed, 400, Mutations::dropping(&[rule])).await {
+            let with_it = algebra::history(seed, 400, Mutations::none()).await;
+            assert_eq!(with_it, Ok(()), "seed {seed} with the rule");
+            return (seed, why);
         }
     }
-    let (seed, why) = caught.expect("no seed noticed cuts that are not exact");
+    panic!("no seed noticed that {rule:?} is dropped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn exact_cut_dropped_is_caught() {
+    let (seed, why) = caught_by_algebra(Rule::ExactCut).await;
     println!("ExactCut: seed {seed}: {why}");
-    assert_eq!(algebra::history(seed, 400, Mutations::none()).await, Ok(()), "seed {seed} with the rule");
+}
+
+#[tokio::test(start_paused = true)]
+async fn punch_is_record_dropped_is_caught() {
+    let (seed, why) = caught_by_algebra(Rule::PunchIsRecord).await;
+    println!("PunchIsRecord: seed {seed}: {why}");
 }
 
 /// The first seed of crash histories that notices the dropped rule.

@@ -4,7 +4,7 @@ use super::check::{Found, dump, matches_names};
 use super::ledger::{DataVersion, FileHistory, Ledger};
 use crate::sim::World;
 use dfs_model::{InodeId, ReplayKey, Timestamp};
-use dfs_vfs::{Create, Failed, Link, Remove, Rename, Vfs};
+use dfs_vfs::{Create, Failed, Link, Remove, Rename, SetAttr, Vfs};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ pub enum NameOp {
     Remove(Remove),
     Rename(Rename),
     Link(Link),
+    SetAttr(SetAttr),
 }
 
 /// One request.
@@ -25,7 +26,7 @@ pub enum NameOp {
 pub struct Asked {
     pub xid: u32,
     pub at: Duration,
-    /// The path that a create makes.
+    /// The path that it makes or is about.
     pub path: String,
     pub op: NameOp,
 }
@@ -45,11 +46,13 @@ impl Asked {
             NameOp::Remove(remove) => engine.remove(&cx, remove).await.map(|_| None),
             NameOp::Rename(rename) => engine.rename(&cx, rename).await.map(|_| None),
             NameOp::Link(link) => engine.link(&cx, link).await.map(|_| None),
+            NameOp::SetAttr(change) => engine.set_attr(&cx, change).await.map(|_| None),
         }
     }
 
     fn procedure(&self) -> u32 {
         match &self.op {
+            NameOp::SetAttr(_) => 2,
             NameOp::Create(_) => 8,
             NameOp::Remove(_) => 12,
             NameOp::Rename(_) => 14,
@@ -78,7 +81,9 @@ pub async fn repeat_last(
     let Some(asked) = ledger.names[index].op.as_ref().filter(|asked| asked.is_recent(world.elapsed())) else {
         return Ok(());
     };
-    if let (NameOp::Create(_), Some(made)) = (&asked.op, ledger.names[index].names.get(&asked.path))
+    // An inode that went since has no attributes to answer with.
+    if let (NameOp::Create(_) | NameOp::SetAttr(_), Some(made)) =
+        (&asked.op, ledger.names[index].names.get(&asked.path))
         && !ledger.names[at].names.values().any(|there| there.file == made.file)
     {
         return Ok(());

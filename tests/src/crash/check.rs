@@ -1,10 +1,10 @@
 //! Is the state after a crash one that the class allows?
 
 use super::SYNC_SLACK;
-use super::ledger::{FileNumber, Ledger, NameVersion};
+use super::ledger::{Entry, FileNumber, Ledger, NameVersion};
 use crate::sim::World;
 use dfs_engine::DurabilityClass;
-use dfs_model::{AttrMask, Attrs, Cookie, InodeId, InodeKind, Target};
+use dfs_model::{AttrMask, Attrs, Cookie, Identity, InodeId, InodeKind, Target};
 use dfs_vfs::{AccessRule, DirVerifier, Read, ReadDir, Vfs};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -135,10 +135,11 @@ pub fn matches_names(
     let mut inodes: HashMap<FileNumber, InodeId> = HashMap::new();
     for (path, entry) in &version.names {
         let Some(there) = found.get(path) else { return Err(format!("{path} is missing")) };
-        if there.attrs.kind != entry.kind || there.attrs.mode != entry.mode {
+        let (kind, mode, owner) = (there.attrs.kind, there.attrs.mode, &there.attrs.owner);
+        if (kind, mode, owner) != (entry.kind, entry.mode, &Identity::Uid(entry.owner)) {
+            let Entry { kind: kind_expected, mode: mode_expected, owner: owner_expected, .. } = entry;
             return Err(format!(
-                "{path}: {:?} {:o}, expected {:?} {:o}",
-                there.attrs.kind, there.attrs.mode, entry.kind, entry.mode
+                "{path}: {kind:?} {mode:o} of {owner:?}, expected {kind_expected:?} {mode_expected:o} of {owner_expected}"
             ));
         }
         if ledger.ids.get(&there.attrs.inode).is_some_and(|file| *file != entry.file) {

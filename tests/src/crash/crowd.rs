@@ -241,7 +241,7 @@ impl Player<'_> {
             self.ledger.push_data(file, new, mtime, wrote.then_some(now));
         }
         let mut names = self.ledger.now().clone();
-        names.insert(path, Entry { file, kind: InodeKind::File, mode: 0o644 });
+        names.insert(path, Entry::new(file, InodeKind::File, 0o644));
         self.ledger.push_names(names, BTreeMap::new(), answered);
         if let Ok(reply) = &created {
             self.ledger.know(reply.inode, file);
@@ -281,7 +281,7 @@ impl Player<'_> {
                         continue;
                     }
                     let file = self.ledger.new_file(None, None);
-                    Change::Add(path, Entry { file, kind: InodeKind::File, mode: 0o600 })
+                    Change::Add(path, Entry::new(file, InodeKind::File, 0o600))
                 }
             };
             let path = match &change {

@@ -14,6 +14,14 @@ pub struct Entry {
     pub file: FileNumber,
     pub kind: InodeKind,
     pub mode: u16,
+    pub owner: u32,
+}
+
+impl Entry {
+    /// A new inode of the superuser's.
+    pub fn new(file: FileNumber, kind: InodeKind, mode: u16) -> Entry {
+        Entry { file, kind, mode, owner: 0 }
+    }
 }
 
 /// Every path (below the root, `/`-separated) with what it leads to.

@@ -4,7 +4,7 @@ use super::asked::{first_lost, repeat_last};
 use super::check::{End, Found, allowed, dump};
 use super::drain;
 use super::ledger::Ledger;
-use super::steps::{Favourite, Outcome, Player};
+use super::steps::{Outcome, Player};
 use crate::sim::{Tuning, World, WorldOptions, run_paused};
 use dfs_engine::DurabilityClass;
 use dfs_log::Mutations;
@@ -33,8 +33,6 @@ pub struct Plan {
     pub failing_disk: u32,
     /// One life in so many has a disk that is full for a while; 0 for none.
     pub full_disk: u32,
-    /// A step that it is rich in.
-    pub favourite: Option<Favourite>,
     /// `None`: a random one.
     pub tuning: Option<Tuning>,
 }
@@ -42,16 +40,7 @@ pub struct Plan {
 impl Plan {
     /// Everything, often.
     pub fn of(class: DurabilityClass) -> Plan {
-        Plan {
-            class,
-            lives: 4,
-            steps: 60,
-            cut_below: 4000,
-            failing_disk: 6,
-            full_disk: 6,
-            favourite: None,
-            tuning: None,
-        }
+        Plan { class, lives: 4, steps: 60, cut_below: 4000, failing_disk: 6, full_disk: 6, tuning: None }
     }
 }
 
@@ -105,7 +94,7 @@ async fn live(
     let mut chance = |one_in: u32| one_in > 0 && rng.random_ratio(1, one_in);
     let (fails, fills) = (chance(plan.failing_disk), chance(plan.full_disk));
     let (fails_at, full_at) = (rng.random_range(0..steps), rng.random_range(0..steps));
-    let mut player = Player { world: &world, ledger, rng, class: plan.class, favourite: plan.favourite };
+    let mut player = Player { world: &world, ledger, rng, class: plan.class };
     for step in 0..steps {
         super::tell(|| format!("-- step {step} at {:?}, disk step {}", world.elapsed(), world.disk_steps()));
         if fails && step == fails_at {

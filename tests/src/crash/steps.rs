@@ -5,11 +5,11 @@ use super::ledger::{DataVersion, Entry, FileHistory, FileNumber, Ledger, Namespa
 use crate::sim::World;
 use bytes::Bytes;
 use dfs_engine::DurabilityClass;
-use dfs_model::{AttrPatch, FsError, InodeId, InodeKind, Name, Patch, Target, TimePatch, Timestamp};
+use dfs_model::{AttrPatch, FsError, InodeId, InodeKind, Name, Patch, Target};
 use dfs_stack::FlushScope;
 use dfs_vfs::{
     AccessRule, Commit, Create, CreateExisting, Failed, Link, NameCase, NewKind, Remove, RemoveWhat, Rename,
-    RenameReplace, SetAttr, Stability, Vfs, Walk, WalkStep, Write, WriteAt,
+    RenameReplace, Stability, Vfs, Walk, WalkStep, Write, WriteAt,
 };
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -34,16 +34,6 @@ pub struct Player<'a> {
     pub ledger: &'a mut Ledger,
     pub rng: &'a mut StdRng,
     pub class: DurabilityClass,
-    /// Played every other time.
-    pub favourite: Option<Favourite>,
-}
-
-/// A step that a history may be rich in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Favourite {
-    FoundWhileCreated,
-    ReaderAmongWriters,
-    RemovedAndCleaned,
 }
 
 /// A step's failure: the disk was cut, or the engine did something wrong.
@@ -52,18 +42,13 @@ pub type Step = Result<Outcome, String>;
 impl Player<'_> {
     /// Plays one random step. *Errors:* what no history allows.
     pub async fn play(&mut self) -> Step {
-        if let Some(favourite) = self.favourite.filter(|_| self.rng.random_bool(0.5)) {
-            return match favourite {
-                Favourite::FoundWhileCreated => self.found_while_created().await,
-                Favourite::ReaderAmongWriters => self.reader_among_writers().await,
-                Favourite::RemovedAndCleaned => self.removed_and_cleaned().await,
-            };
-        }
         match self.rng.random_range(0..100) {
             0..24 => self.write().await,
             24..31 => self.truncate().await,
             31..35 => self.set_times().await,
-            35..39 => self.set_mode().await,
+            35..37 => self.set_mode().await,
+            37 => self.set_owner().await,
+            38 => self.set_all().await,
             39..46 => self.commit().await,
             46..56 => self.create().await,
             56..59 => self.create_again().await,
@@ -71,7 +56,8 @@ impl Player<'_> {
             67..73 => self.remove().await,
             73..77 => self.link().await,
             77..81 => self.sleep().await,
-            81..85 => self.flush().await,
+            81..84 => self.flush().await,
+            84 => self.removed_and_cleaned().await,
             85..94 => self.crowd().await,
             _ => self.read_back().await,
         }
@@ -156,13 +142,14 @@ impl Player<'_> {
         let Some((path, entry)) = self.pick(InodeKind::File) else { return Ok(Outcome::Answered) };
         let (offset, data, new) = self.plan_write(entry.file);
         let stability = if self.rng.random_bool(0.2) { Stability::FileSync } else { Stability::Unstable };
+        let appends = offset == self.ledger.bytes(entry.file).len() as u64 && self.rng.random_bool(0.5);
         let inode = match self.inode(&path).await {
             Ok(inode) => inode,
             Err(failed) => return self.judge("walk", &failed),
         };
         let request = Write {
             target: Target::Inode(inode),
-            at: WriteAt::Offset(offset),
+            at: if appends { WriteAt::Append } else { WriteAt::Offset(offset) },
             payload: data,
             stability,
             rule: AccessRule::Stateless,
@@ -181,72 +168,6 @@ impl Player<'_> {
                 self.judge("write", &failed)
             }
         }
-    }
-
-    async fn patch(&mut self, path: &str, patch: AttrPatch) -> Result<Result<Timestamp, Failed>, String> {
-        let inode = match self.inode(path).await {
-            Ok(inode) => inode,
-            Err(failed) => return Ok(Err(failed)),
-        };
-        let request = SetAttr {
-            target: Target::Inode(inode),
-            patch,
-            guard: Default::default(),
-            rule: AccessRule::Stateless,
-        };
-        let done = self.world.engine().set_attr(&self.world.root_context(), request).await;
-        Ok(done.map(|changed| changed.wcc.post.mtime))
-    }
-
-    async fn truncate(&mut self) -> Step {
-        let Some((path, entry)) = self.pick(InodeKind::File) else { return Ok(Outcome::Answered) };
-        let mut bytes = self.ledger.bytes(entry.file).to_vec();
-        let size = if self.rng.random_bool(0.3) { 0 } else { self.rng.random_range(0..=FILE_MAX) };
-        bytes.resize(size as usize, 0);
-        let patch = AttrPatch { size: Patch::Set(size), ..AttrPatch::default() };
-        self.changed_data("truncate", &path, entry.file, patch, bytes).await
-    }
-
-    async fn set_times(&mut self) -> Step {
-        let Some((path, entry)) = self.pick(InodeKind::File) else { return Ok(Outcome::Answered) };
-        let bytes = self.ledger.bytes(entry.file).to_vec();
-        let mtime =
-            Timestamp::new(self.rng.random_range(1..2_000_000_000), self.rng.random_range(0..1_000_000_000));
-        let patch = AttrPatch { mtime: TimePatch::Set(mtime), ..AttrPatch::default() };
-        self.changed_data("set times", &path, entry.file, patch, bytes).await
-    }
-
-    async fn changed_data(
-        &mut self,
-        what: &str,
-        path: &str,
-        file: FileNumber,
-        patch: AttrPatch,
-        bytes: Vec<u8>,
-    ) -> Step {
-        match self.patch(path, patch).await? {
-            Ok(mtime) => {
-                let now = self.now();
-                self.ledger.push_data(file, bytes, Some(mtime), Some(now));
-                self.stable_data(file);
-                Ok(Outcome::Answered)
-            }
-            Err(failed) => {
-                self.ledger.push_data(file, bytes, None, None);
-                self.judge(what, &failed)
-            }
-        }
-    }
-
-    async fn set_mode(&mut self) -> Step {
-        let kind = if self.rng.random_bool(0.7) { InodeKind::File } else { InodeKind::Directory };
-        let Some((path, entry)) = self.pick(kind) else { return Ok(Outcome::Answered) };
-        let mode = 0o600 | self.rng.random_range(0..0o200u16);
-        let mut names = self.ledger.now().clone();
-        names.values_mut().filter(|other| other.file == entry.file).for_each(|other| other.mode = mode);
-        let patch = AttrPatch { mode: Patch::Set(mode), ..AttrPatch::default() };
-        let done = self.patch(&path, patch).await?;
-        self.noted("chmod", names, BTreeMap::new(), done.map(|_| ()))
     }
 
     async fn commit(&mut self) -> Step {
@@ -287,7 +208,7 @@ impl Player<'_> {
     }
 
     /// Sends a name operation, one time in eight twice, and notes it.
-    async fn ask(
+    pub(super) async fn ask(
         &mut self,
         path: String,
         op: NameOp,
@@ -338,9 +259,10 @@ impl Player<'_> {
         if self.ledger.now().contains_key(&path) || self.ledger.now().len() > 24 {
             return Ok(Outcome::Answered);
         }
-        let (kind, mode) = match self.rng.random_range(0..5) {
-            0 => (NewKind::Directory, 0o755),
-            1 => (NewKind::Symlink(Bytes::from_static(b"somewhere")), 0o777),
+        let (kind, mode) = match self.rng.random_range(0..11) {
+            0..2 => (NewKind::Directory, 0o755),
+            2..4 => (NewKind::Symlink(Bytes::from_static(b"somewhere")), 0o777),
+            4 => (NewKind::Fifo, 0o644),
             _ => (NewKind::File, 0o644),
         };
         let (dir, name) = match self.parent(&path).await {
@@ -356,7 +278,7 @@ impl Player<'_> {
         let request = Create { dir, name, kind: kind.clone(), existing, attrs };
         let file = self.ledger.new_file(None, None);
         let mut names = self.ledger.now().clone();
-        names.insert(path.clone(), Entry { file, kind: kind.kind(), mode });
+        names.insert(path.clone(), Entry::new(file, kind.kind(), mode));
         self.ask(path, NameOp::Create(request), names, BTreeMap::new()).await
     }
 

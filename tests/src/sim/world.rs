@@ -419,6 +419,16 @@ impl World {
             .change(|plan| plan.latency = (Duration::from_millis(1), Duration::from_millis(millis_max)));
     }
 
+    /// Every call of the object store takes so long, and nothing else is wrong with it.
+    pub fn latency(&self, time: Duration) {
+        self.faults.change(|plan| plan.latency = (time, Duration::ZERO));
+    }
+
+    /// Answers to PUTs come up to so long after the object is there.
+    pub fn late_answers(&self, time: Duration) {
+        self.faults.change(|plan| plan.put_answer_delay = time);
+    }
+
     /// The object store cannot be reached.
     pub fn cut_off(&self) {
         self.faults.change(|plan| plan.cut = true);
@@ -428,6 +438,11 @@ impl World {
     pub fn fail_next_sync(&self) {
         self.failed_at.lock().get_or_insert(self.clock.elapsed());
         self.disk.fail_syncs(1);
+    }
+
+    /// Background syncs of the name log hang from now on, until the next crash.
+    pub fn stall_names(&self) {
+        self.disk.stall_syncs(Some("metadata/names"));
     }
 
     /// When the disk began to fail.

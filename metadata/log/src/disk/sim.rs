@@ -12,6 +12,9 @@ use parking_lot::Mutex;
 use state::{NameChange, SimFile, SimState};
 use std::{fmt, io, sync::Arc, time::Duration};
 
+/// How often a stalled sync looks whether it may go on.
+const STALL_STEP: Duration = Duration::from_millis(1);
+
 /// How the machine ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crash {
@@ -120,6 +123,12 @@ impl SimDisk {
         state.faults.read_errors_per_million = read;
         state.faults.write_errors_per_million = write;
         state.faults.sync_errors_per_million = sync;
+    }
+
+    /// Background syncs of files in a folder (its path from the root) do not end until the next crash, or until this is
+    /// called with `None`.
+    pub fn stall_syncs(&self, folder: Option<&str>) {
+        self.state.lock().stalled = folder.map(|folder| format!("{folder}/"));
     }
 
     /// Changes the capacity in bytes; a full disk answers `StorageFull`.
@@ -377,6 +386,9 @@ impl DiskFile for SimHandle {
             })?;
             if max > 0 {
                 tokio::time::sleep(Duration::from_micros(micros)).await;
+            }
+            while self.with(false, |state, id| Ok(state.is_stalled(id)))? {
+                tokio::time::sleep(STALL_STEP).await;
             }
             self.sync_up_to(mark)
         })

@@ -264,6 +264,8 @@ pub(super) struct SimState {
     durable_names: BTreeMap<String, u64>,
     unsynced_names: Vec<NameChange>,
     pub(super) locks: BTreeSet<String>,
+    /// Prefix of the paths whose background syncs do not end.
+    pub(super) stalled: Option<String>,
     next_file: u64,
 }
 
@@ -281,12 +283,18 @@ impl SimState {
             durable_names: BTreeMap::new(),
             unsynced_names: Vec::new(),
             locks: BTreeSet::new(),
+            stalled: None,
             next_file: 1,
         }
     }
 
     pub(super) fn used(&self) -> u64 {
         self.files.values().map(|f| f.cache.len() as u64).sum()
+    }
+
+    pub(super) fn is_stalled(&self, file: u64) -> bool {
+        let Some(prefix) = &self.stalled else { return false };
+        self.names.iter().any(|(path, id)| *id == file && path.starts_with(prefix))
     }
 
     pub(super) fn create(&mut self, path: String) -> u64 {
@@ -339,6 +347,7 @@ impl SimState {
             }
         }
         self.locks.clear();
+        self.stalled = None;
         self.boot += 1;
         self.down = false;
         self.faults = Faults::default();

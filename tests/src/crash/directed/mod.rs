@@ -1,14 +1,23 @@
 //! Histories of which too few seeds of a random one would come by the point: a journal that moved, rot on the disk, a reader
-//! that was held up. The seed chooses sizes, bytes and what else happens.
+//! that was held up, a name log whose syncs hang. The seed chooses sizes, bytes and what else happens.
+
+mod cleaning;
+mod hanging;
+
+pub use cleaning::{deleted_while_read, swept_while_put};
+pub use hanging::{acked_while_created, deleted_while_unlinking, freed_while_unlinking};
 
 use super::check::{Found, dump};
 use crate::sim::{Tuning, World, WorldOptions, run_paused};
 use bytes::Bytes;
 use dfs_engine::DurabilityClass;
 use dfs_log::Mutations;
-use dfs_model::{Activity, Actor, AttrPatch, InodeId, Name, Target};
+use dfs_model::{Activity, Actor, AttrPatch, Guard, InodeId, Name, Patch, Target, TimePatch, Timestamp};
 use dfs_stack::FlushScope;
-use dfs_vfs::{AccessRule, Create, CreateExisting, NewKind, Stability, Vfs, Write, WriteAt};
+use dfs_vfs::{
+    AccessRule, Create, CreateExisting, NameCase, NewKind, Rename, RenameReplace, SetAttr, Stability, Vfs,
+    Write, WriteAt,
+};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -172,6 +181,44 @@ pub fn late_reader(seed: u64, mutations: &Mutations) -> Result<(), String> {
     })
 }
 
+/// A file is written, not synced, and renamed over another one. Then the power goes: the name leads to the new bytes.
+pub fn renamed_over(seed: u64, mutations: &Mutations) -> Result<(), String> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut options = WorldOptions::tuned(&mut rng, DurabilityClass::Local, mutations.clone(), lazy());
+    run_paused(World::create(&mut options))?;
+    let bytes = vec![8; rng.random_range(1000..60_000)];
+    run_paused(async {
+        let world = options.open().await?;
+        let (old, new) = (create(&world, "file").await?, create(&world, "file.new").await?);
+        write(&world, old, vec![7; 500], Stability::FileSync).await?;
+        write(&world, new, bytes.clone(), Stability::Unstable).await?;
+        let name = |name: &str| Name::try_from(name).unwrap();
+        let request = Rename {
+            from_dir: InodeId::ROOT,
+            from_name: name("file.new"),
+            open: None,
+            to_dir: InodeId::ROOT,
+            to_name: name("file"),
+            replace: RenameReplace::Posix,
+            case: NameCase::Exact,
+            parent_lease_keys: [None, None],
+        };
+        let done = world.engine().rename(&world.root_context(), request).await;
+        done.map_err(|failed| format!("rename: {}", failed.error))?;
+        options.rest(&world);
+        Ok::<(), String>(())
+    })?;
+    options.crash(true);
+    run_paused(async {
+        let found = dump(&options.open().await?).await?;
+        match found.get("file") {
+            Some(found) if found.bytes == bytes => Ok(()),
+            Some(_) => Err("neither the old bytes nor the new ones are there".to_owned()),
+            None => Err("the name is gone".to_owned()),
+        }
+    })
+}
+
 /// A file is overwritten as a whole, stable each time but for the last, while nothing drains and segments are short: the power cut
 /// may take the last write, not the one before.
 pub fn overwritten_whole(seed: u64, mutations: &Mutations) -> Result<(), String> {
@@ -204,5 +251,68 @@ pub fn overwritten_whole(seed: u64, mutations: &Mutations) -> Result<(), String>
             true => Ok(()),
             false => Err("an acknowledged write is lost".to_owned()),
         }
+    })
+}
+
+/// Writes and flushes until the disk is cut.
+async fn recycles(world: &World, life: u8) -> Result<(), String> {
+    let file = create(world, &format!("file {life}")).await?;
+    loop {
+        write(world, file, vec![life; 60_000], Stability::Unstable).await?;
+        flush(world).await?;
+    }
+}
+
+/// Segments of the journal are used again and again, and at some step of the disk the power goes: the share opens.
+pub fn cut_while_recycling(seed: u64, mutations: &Mutations) -> Result<(), String> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let tuning = Tuning { segments: 5, ..lazy() };
+    let mut options = WorldOptions::tuned(&mut rng, DurabilityClass::Relaxed, mutations.clone(), tuning);
+    run_paused(World::create(&mut options))?;
+    for life in 0..6 {
+        options.cut_after = Some(rng.random_range(100..600));
+        run_paused(async {
+            let world = match options.open().await {
+                Ok(world) => world,
+                Err(_) if options.is_cut() => return Ok(()),
+                Err(why) => return Err(why),
+            };
+            let ended = recycles(&world, life).await;
+            options.rest(&world);
+            ended.or_else(|why| if world.is_cut() { Ok(()) } else { Err(why) })
+        })?;
+        options.crash(true);
+    }
+    options.cut_after = None;
+    run_paused(async { options.open().await.map(drop) })
+}
+
+/// Size and times of a file are set together so often that the journal rolls through segments at every possible byte: none waits
+/// for itself.
+pub fn sizes_and_times(seed: u64) -> Result<(), String> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let none = Mutations::none();
+    let mut options = WorldOptions::tuned(&mut rng, DurabilityClass::Relaxed, none, Tuning::default());
+    run_paused(World::create(&mut options))?;
+    run_paused(async {
+        let world = options.open().await?;
+        let file = create(&world, "file").await?;
+        for number in 0..6000 {
+            let size = Patch::Set(rng.random_range(0..9000));
+            let patch =
+                AttrPatch { size, mtime: TimePatch::Set(Timestamp::new(number, 0)), ..AttrPatch::default() };
+            let request = SetAttr {
+                target: Target::Inode(file),
+                patch,
+                guard: Guard::None,
+                rule: AccessRule::Stateless,
+            };
+            let cx = world.root_context();
+            let done =
+                tokio::time::timeout(Duration::from_secs(600), world.engine().set_attr(&cx, request)).await;
+            let done = done.map_err(|_| format!("change {number} hangs"))?;
+            done.map_err(|failed| format!("change {number}: {}", failed.error))?;
+        }
+        Ok(())
     })
 }

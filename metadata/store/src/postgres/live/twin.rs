@@ -200,7 +200,7 @@ fn call(random: &mut Random, ids: &[InodeId]) -> Call {
             values: (0..1 + random.below(3))
                 .map(|_| {
                     let value = sometimes(random, 4, |_| ()).is_none().then(|| Bytes::from(vec![7; 3]));
-                    (Bytes::from_static(random.pick(&[&b"a"[..], b"A", b"b", b""])), value)
+                    (Bytes::from(pick(random, &["a", "A", "b", ""])), value)
                 })
                 .collect(),
             mode: pick(

@@ -91,13 +91,14 @@ impl Inner {
     ) -> StoreResult<Applied<RowChange>> {
         let _door = self.doors.enter(cx.share, request.inode, request.inode).await;
         let inode = capped(request.inode.0);
+        let context = self.context(cx);
         for _ in 0..LOOKS_MAX {
             let seen = self.attributes(cx.share, request.inode, &[]).await?;
             let (change, old) = seen.map_or((None, Xattrs::new()), |(change, old)| (Some(change), old));
             let new = Difference::of(&old, request)?;
             let rest: [Param<'_>; 7] =
                 [&inode, &change, &new.bad, &new.ended, &new.names, &new.values, &new.some_left];
-            let parts = self.operate(Query::XattrSet, Effect::Grows, cx, &rest).await?;
+            let parts = self.attempt_in(&context, Query::XattrSet, Effect::Grows, cx, &rest).await?;
             if parts.seen()?.is_none() {
                 let change = parts.change("inode was", "inode")?;
                 self.changed(cx.share, &[request.inode]);

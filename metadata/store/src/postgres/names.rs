@@ -191,14 +191,30 @@ impl Parts {
 
 impl Inner {
     /// Runs an operation that carries a context.
-    pub(super) async fn operate(
+    async fn operate(
         &self,
         query: Query,
         effect: Effect,
         cx: &OpContext<'_>,
         rest: &[Param<'_>],
     ) -> StoreResult<Parts> {
-        let context = Context::new(cx, self.own_call());
+        self.attempt_in(&self.context(cx), query, effect, cx, rest).await
+    }
+
+    /// What names one operation and stamps it, through all of its attempts.
+    pub(super) fn context(&self, cx: &OpContext<'_>) -> Context {
+        Context::new(cx, self.own_call())
+    }
+
+    /// One attempt of an operation that may be shown a row first.
+    pub(super) async fn attempt_in(
+        &self,
+        context: &Context,
+        query: Query,
+        effect: Effect,
+        cx: &OpContext<'_>,
+        rest: &[Param<'_>],
+    ) -> StoreResult<Parts> {
         let mut params = Vec::with_capacity(64);
         context.push(&mut params);
         params.extend_from_slice(rest);
@@ -217,9 +233,10 @@ impl Inner {
         request: &CreateRequest,
     ) -> StoreResult<Applied<Created>> {
         let _door = self.doors.enter(cx.share, request.dir, request.dir).await;
+        let context = self.context(cx);
         let mut seen = self.looks.of(cx.share, request.dir);
         for _ in 0..LOOKS_MAX {
-            let parts = self.create_under(cx, request, seen.as_deref()).await?;
+            let parts = self.create_under(&context, cx, request, seen.as_deref()).await?;
             if let Some(shown) = parts.seen()? {
                 seen = Some(self.looks.note(cx.share, request.dir, shown));
                 continue;
@@ -244,6 +261,7 @@ impl Inner {
     /// One attempt, under a directory that looks like `seen` (`None`: without a list).
     async fn create_under(
         &self,
+        context: &Context,
         cx: &OpContext<'_>,
         request: &CreateRequest,
         seen: Option<&Seen>,
@@ -287,7 +305,7 @@ impl Inner {
             &bad_acl,
         ]);
         patch.push(&mut rest);
-        self.operate(Query::Create, Effect::Grows, cx, &rest).await
+        self.attempt_in(context, Query::Create, Effect::Grows, cx, &rest).await
     }
 
     /// See [`crate::MetadataStore::link`].
@@ -385,9 +403,10 @@ impl Inner {
         request: &SetAttrRequest,
     ) -> StoreResult<Applied<RowChange>> {
         let _door = self.doors.enter(cx.share, request.inode, request.inode).await;
+        let context = self.context(cx);
         let mut seen = None;
         for _ in 0..LOOKS_MAX {
-            let parts = self.set_attr_of(cx, request, seen.as_ref()).await?;
+            let parts = self.set_attr_of(&context, cx, request, seen.as_ref()).await?;
             if let Some(shown) = parts.seen()? {
                 seen = Some(shown);
                 continue;
@@ -406,6 +425,7 @@ impl Inner {
     /// One attempt, on an inode that looks like `seen`, where its list has to change with its mode.
     async fn set_attr_of(
         &self,
+        context: &Context,
         cx: &OpContext<'_>,
         request: &SetAttrRequest,
         seen: Option<&Seen>,
@@ -452,7 +472,7 @@ impl Inner {
             &asked.trivial_dir,
         ]);
         patch.push(&mut rest);
-        self.operate(Query::SetAttr, Effect::Changes, cx, &rest).await
+        self.attempt_in(context, Query::SetAttr, Effect::Changes, cx, &rest).await
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod auth;
 pub mod client;
 pub mod health;
+pub mod keep;
 pub mod problem;
 pub mod shares;
 pub mod stores;
@@ -17,6 +18,7 @@ pub mod units;
 pub use auth::*;
 pub use client::{Client, ClientError};
 pub use health::*;
+pub use keep::*;
 pub use problem::Problem;
 pub use shares::*;
 pub use stores::*;

@@ -1,7 +1,10 @@
 //! What the control plane manages: the running gateway.
 
 use async_trait::async_trait;
-use dfs_api::{ColdStoreConfig, MetadataStoreConfig, Problem, ShareConfig, ShareTierStatus, TierStatus};
+use dfs_api::{
+    ColdStoreConfig, EmptyBin, MetadataStoreConfig, Problem, QuotaStatus, RecycledFile, RestoreFile,
+    SetQuota, ShareConfig, ShareTierStatus, TierStatus,
+};
 
 /// What the running gateway says of a share.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +51,16 @@ pub trait Backend: Send + Sync + 'static {
     async fn delete_share(&self, name: &str) -> Result<(), Problem>;
     /// What is known of a share.
     async fn share_facts(&self, name: &str) -> ShareFacts;
+    /// A share's quotas, and what everybody holds there.
+    async fn quotas(&self, share: &str) -> Result<Vec<QuotaStatus>, Problem>;
+    /// Sets or ends a quota.
+    async fn set_quota(&self, share: &str, request: &SetQuota) -> Result<(), Problem>;
+    /// The files in a share's recycle bin, oldest first.
+    async fn recycled(&self, share: &str) -> Result<Vec<RecycledFile>, Problem>;
+    /// Takes a file out of the bin.
+    async fn restore(&self, share: &str, request: &RestoreFile) -> Result<(), Problem>;
+    /// Removes files from the bin for good; answers how many.
+    async fn empty_bin(&self, share: &str, request: &EmptyBin) -> Result<usize, Problem>;
     /// The tiers.
     async fn tier_status(&self) -> TierStatus;
     /// One share's tiers.

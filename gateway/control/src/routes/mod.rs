@@ -2,6 +2,7 @@
 
 mod auth;
 mod health;
+mod keep;
 mod shares;
 mod stores;
 mod tier;
@@ -35,6 +36,10 @@ pub(crate) fn router(plane: Arc<ControlPlane>) -> Router {
         .route("/shares", get(shares::list).post(shares::create))
         .route("/shares/{name}", get(shares::show).delete(shares::delete))
         .route("/shares/{name}/open", post(shares::open))
+        .route("/shares/{name}/quotas", get(keep::quotas).put(keep::set_quota))
+        .route("/shares/{name}/recycled", get(keep::recycled))
+        .route("/shares/{name}/recycled/restore", post(keep::restore))
+        .route("/shares/{name}/recycled/empty", post(keep::empty))
         .route("/tier/status", get(tier::status))
         .route("/tier/flush", post(tier::flush))
         .route("/jobs/{id}", get(tier::job))

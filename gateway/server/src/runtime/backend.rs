@@ -3,7 +3,10 @@
 use super::folder::with_causes;
 use super::{FailedShare, OpenFailure, Runtime};
 use async_trait::async_trait;
-use dfs_api::{ColdStoreConfig, MetadataStoreConfig, Problem, ShareConfig, ShareTierStatus, TierStatus};
+use dfs_api::{
+    ColdStoreConfig, EmptyBin, MetadataStoreConfig, Problem, QuotaStatus, RecycledFile, RestoreFile,
+    SetQuota, ShareConfig, ShareTierStatus, TierStatus,
+};
 use dfs_cold::KeySpace;
 use dfs_control::backend::{Backend, HealthFacts, ShareFacts};
 use dfs_stack::FlushScope;
@@ -140,6 +143,26 @@ impl Backend for Runtime {
             used_bytes: usage.bytes,
             inodes: usage.inodes,
         }
+    }
+
+    async fn quotas(&self, share: &str) -> Result<Vec<QuotaStatus>, Problem> {
+        self.list_quotas(share)
+    }
+
+    async fn set_quota(&self, share: &str, request: &SetQuota) -> Result<(), Problem> {
+        self.change_quota(share, request).await
+    }
+
+    async fn recycled(&self, share: &str) -> Result<Vec<RecycledFile>, Problem> {
+        self.list_recycled(share).await
+    }
+
+    async fn restore(&self, share: &str, request: &RestoreFile) -> Result<(), Problem> {
+        self.restore_file(share, request).await
+    }
+
+    async fn empty_bin(&self, share: &str, request: &EmptyBin) -> Result<usize, Problem> {
+        self.remove_recycled(share, request).await
     }
 
     async fn tier_status(&self) -> TierStatus {

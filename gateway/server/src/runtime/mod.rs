@@ -9,6 +9,7 @@ mod database;
 mod failed;
 mod folder;
 mod hosts;
+mod keep;
 mod rules;
 mod shares;
 mod status;

@@ -155,10 +155,13 @@ mod tests {
         }
     }
 
-    /// Answers per name: `None` never comes.
+    /// An answer: `None` never comes.
+    type Answer = Option<Result<Vec<IpAddr>, String>>;
+
+    /// Answers per name.
     #[derive(Default)]
     struct Scripted {
-        answers: Mutex<BTreeMap<String, Option<Result<Vec<IpAddr>, String>>>>,
+        answers: Mutex<BTreeMap<String, Answer>>,
         asked: Mutex<u32>,
     }
 

@@ -129,8 +129,9 @@ def full_while_serving(group):
             server.kill()
             server.start()
             piece = goes_on(server, nfs3.Client(server.nfs_port, "full"), file)
-            fill(place, 0)  # what the reserve left for the gateway, too
             server.kill()
+            os.sync()  # a disk frees blocks some time after the files that had them
+            fill(place, 0)  # what the reserve left for the gateway, too
             note.append(starts_not(server, 5, "full", "free some space"))
             (place / "ballast").unlink()
             fill(place, 8 << 20)
@@ -138,6 +139,9 @@ def full_while_serving(group):
             client = nfs3.Client(server.nfs_port, "full")
             check(client.read(file, 0, len(piece)) == piece, "what was acknowledged on the full disk reads otherwise")
             goes_on(server, client, file)
+            check(server.stop() == 0, "no clean stop on a full disk")
+            server.start()
+            client = nfs3.Client(server.nfs_port, "full")
             client.remove("doomed")
             (place / "ballast").unlink()
             common.wait_for(lambda: nfs3.status_of(lambda: client.create("one more")) == nfs3.OK, 30, "creates to be allowed again")
@@ -147,6 +151,7 @@ def full_while_serving(group):
         finally:
             with contextlib.suppress(Exception):
                 server.kill()
+            common.run([server.dfs, "--config", server.config, "stop"], 60, good=None)  # one that was not to start
 
 
 def starts_not(server, code, *words):

@@ -12,13 +12,13 @@ use tokio::net::TcpListener;
 /// Name, unit, labels and meaning of each.
 pub const METRICS: &[(&str, &str, &[&str], &str)] = &[
     (
-        "dfs_server_share_open",
+        "dfs_server_share_open_flag",
         "0 or 1",
         &["share"],
         "Whether the share is open; 0 for one that could not be opened.",
     ),
     (
-        "dfs_server_held_files",
+        "dfs_server_held_files_number",
         "files",
         &["share"],
         "Files that are not flushed because their bytes in the journal are damaged.",

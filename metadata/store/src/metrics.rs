@@ -11,7 +11,7 @@
 //! | `dfs_metadata_checkpoint_seconds` | seconds | – | how long a checkpoint took |
 //! | `dfs_metadata_create_waits_total` | waits | – | creates that waited for a lagging checkpoint |
 //! | `dfs_metadata_nospace_total` | refusals | – | creates refused because the disk is nearly full |
-//! | `dfs_metadata_database_up` | 1 or 0 | – | whether the Postgres metadata database answers |
+//! | `dfs_metadata_database_up_flag` | 1 or 0 | – | whether the Postgres metadata database answers |
 //! | `dfs_metadata_database_commits_total` | transactions | – | changes committed in it |
 //! | `dfs_metadata_database_conflicts_total` | attempts | – | attempts repeated because another transaction was in the way |
 //! | `dfs_metadata_database_retries_total` | attempts | – | attempts repeated because it could not be used |
@@ -30,7 +30,7 @@ pub const TABLE: &[(&str, &str, &str, &str)] = &[
     ("dfs_metadata_checkpoint_seconds", "seconds", "", "how long a checkpoint took"),
     ("dfs_metadata_create_waits_total", "waits", "", "creates that waited for a lagging checkpoint"),
     ("dfs_metadata_nospace_total", "refusals", "", "creates refused because the disk is nearly full"),
-    ("dfs_metadata_database_up", "1 or 0", "", "whether the Postgres metadata database answers"),
+    ("dfs_metadata_database_up_flag", "1 or 0", "", "whether the Postgres metadata database answers"),
     ("dfs_metadata_database_commits_total", "transactions", "", "changes committed in it"),
     (
         "dfs_metadata_database_conflicts_total",
@@ -86,7 +86,7 @@ pub(crate) struct PostgresMetrics {
 
 impl PostgresMetrics {
     pub fn new() -> PostgresMetrics {
-        let up = gauge!("dfs_metadata_database_up");
+        let up = gauge!("dfs_metadata_database_up_flag");
         up.set(1.0);
         PostgresMetrics {
             up,

@@ -232,12 +232,8 @@ impl Pair {
                 self.ask_xattrs(vfs, ask, id).await
             }
             Ask::Read { who, file, offset, len } => {
-                let request = Read {
-                    target: Target::Inode(id(file)),
-                    offset: *offset,
-                    len: *len,
-                    rule: AccessRule::Stateless,
-                };
+                let (target, rule) = (Target::Inode(id(file)), AccessRule::Stateless);
+                let request = Read { target, offset: *offset, len: *len, rule };
                 let reply = vfs.read(&self.users[*who], request).await?;
                 let bytes = reply.data.concat();
                 assert_eq!(bytes.len(), reply.len);

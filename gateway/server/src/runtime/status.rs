@@ -106,9 +106,9 @@ impl Runtime {
         for share in &tiers.shares {
             let name = || share.share.clone();
             let open = !share.state.starts_with("failed");
-            metrics::gauge!("dfs_server_share_open", "share" => name()).set(f64::from(u8::from(open)));
+            metrics::gauge!("dfs_server_share_open_flag", "share" => name()).set(f64::from(u8::from(open)));
             metrics::gauge!("dfs_server_dirty_bytes", "share" => name()).set(share.dirty_bytes as f64);
-            metrics::gauge!("dfs_server_held_files", "share" => name()).set(share.held.len() as f64);
+            metrics::gauge!("dfs_server_held_files_number", "share" => name()).set(share.held.len() as f64);
             metrics::gauge!("dfs_server_oldest_undurable_seconds", "share" => name())
                 .set(share.oldest_undurable_seconds.unwrap_or(0.0));
             metrics::gauge!("dfs_server_oldest_unplaced_seconds", "share" => name())

@@ -10,7 +10,9 @@ use super::job::AGAIN_AFTER;
 use super::upload::{Stop, Uploaded};
 use dfs_log::mutation::Rule;
 use dfs_model::{ExtentRun, FsError, Inode, InodeId, PackId};
-use dfs_store::{Applied, CommitToken, PlaceInode, PlaceRequest, Placed, PlacedInode, StoreError, StoreResult};
+use dfs_store::{
+    Applied, CommitToken, PlaceInode, PlaceRequest, Placed, PlacedInode, StoreError, StoreResult,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

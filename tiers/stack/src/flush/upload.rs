@@ -175,7 +175,9 @@ impl Uploads {
             let Err(error) = begun else { return Ok(()) };
             self.shared.note_error(&error.to_string());
             match error {
-                StoreError::Broken(_) | StoreError::Raced | StoreError::Unavailable(_) => self.pause(BACKOFF_MAX / 8).await?,
+                StoreError::Broken(_) | StoreError::Raced | StoreError::Unavailable(_) => {
+                    self.pause(BACKOFF_MAX / 8).await?
+                }
                 other => return Err(Stop(other.to_string())),
             }
         }

@@ -227,7 +227,6 @@ async fn open_engine(config: &WarmConfig) -> Result<Engine, CacheError> {
     let capacity = usize::try_from(config.bytes).unwrap_or(usize::MAX);
     let device = FsDeviceBuilder::new(&config.folder)
         .with_capacity(capacity)
-        .with_direct(takes_direct(&config.folder))
         .build()
         .map_err(|error| refused(error.to_string()))?;
     let engine = BlockEngineConfig::new(device)
@@ -250,18 +249,6 @@ async fn open_engine(config: &WarmConfig) -> Result<Engine, CacheError> {
         .map_err(|error| refused(error.to_string()))?;
     preallocate(&config.folder).map_err(|error| refused(error.to_string()))?;
     Ok(engine)
-}
-
-/// Whether the folder's file system takes direct I/O: then the kernel neither copies what this tier holds nor keeps it a
-/// second time, in memory that no budget counts. A crash leaves an empty file that the next probe takes over.
-fn takes_direct(folder: &Path) -> bool {
-    use rustix::fs::OFlags;
-    use std::os::unix::fs::OpenOptionsExt;
-    let Ok(flags) = i32::try_from(OFlags::DIRECT.union(OFlags::NOATIME).bits()) else { return false };
-    let probe = folder.join("direct-probe");
-    let opened =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(false).custom_flags(flags).open(&probe);
-    opened.is_ok() && std::fs::remove_file(&probe).is_ok()
 }
 
 /// Gives every file of the tier its blocks now, so that a disk that fills up later never breaks it. File systems that cannot

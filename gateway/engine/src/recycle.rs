@@ -254,7 +254,6 @@ impl Engine {
                 sequential: false,
                 promote: false,
             },
-            alone: false,
         }
     }
 }

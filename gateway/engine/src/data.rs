@@ -3,7 +3,7 @@
 use crate::access_checks;
 use crate::attributes::{refused, stateless};
 use crate::cell::Cell;
-use crate::engine::{DurabilityClass, Engine, journal_error, reserve_error};
+use crate::engine::{Engine, journal_error, reserve_error};
 use dfs_journal::{Record, Reserve};
 use dfs_model::{ByteRange, FsError, InodeId, InodeKind, Seq, Wcc};
 use dfs_stack::StackReadError;
@@ -136,7 +136,6 @@ impl Engine {
         self.hub.tell(|| data_event(inode));
         let stability = if stable { Stability::FileSync } else { Stability::Unstable };
         if stable {
-            self.sync_here(cx, Some(seq));
             self.data_stable(&cell, Some(seq)).await?;
         }
         Ok(WriteReply { count: count as u32, stability, verifier: self.write_verifier(), wcc })
@@ -164,7 +163,7 @@ impl Engine {
             }
             wcc
         };
-        match self.commit_inode(cx, &cell).await {
+        match self.commit_inode(&cell).await {
             Ok(()) => Ok(CommitReply { verifier: self.write_verifier(), wcc }),
             Err(error) => Err(Failed::with(error, Some(wcc))),
         }
@@ -172,17 +171,9 @@ impl Engine {
 
     /// Makes everything appended to an inode so far stable as the class says. The journal's last number of the inode may be
     /// unknown because everything is placed already; then only its creation must be durable.
-    async fn commit_inode(&self, cx: &RequestContext, cell: &Cell) -> Result<(), FsError> {
+    async fn commit_inode(&self, cell: &Cell) -> Result<(), FsError> {
         let last: Option<Seq> = self.journal.last_seq(cell.inode);
-        self.sync_here(cx, last);
         self.data_stable(cell, last).await
-    }
-
-    /// Lets the calling thread do the sync that a stable reply waits for, where nothing else waits for that thread.
-    fn sync_here(&self, cx: &RequestContext, seq: Option<Seq>) {
-        if let Some(seq) = seq.filter(|_| cx.alone && self.settings.class == DurabilityClass::Local) {
-            self.journal.sync_here(seq);
-        }
     }
 
     /// Syncs an inode in every class: somebody is about to rely on its bytes.

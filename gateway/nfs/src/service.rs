@@ -138,7 +138,6 @@ impl NfsService {
             deadline: Some(now.plus(self.config.deadline)),
             cancel: peer.state::<ConnectionState>().map(|state| state.cancel.clone()).unwrap_or_default(),
             activity: Activity::INTERACTIVE,
-            alone: peer.is_alone(),
         }
     }
 

@@ -23,9 +23,6 @@ pub struct RequestContext {
     pub cancel: CancelFlag,
     /// What kind of work this is.
     pub activity: Activity,
-    /// Nothing else of the caller's connection is under way: what has to wait a moment for the disk may do so on the
-    /// calling thread, which spares the ways to another thread and back.
-    pub alone: bool,
 }
 
 /// Tells a call that nobody waits for its answer any more.

@@ -189,8 +189,6 @@ struct Inner {
     sync: Mutex<sync::SyncState>,
     /// Held over every sync: one descriptor tells a failure to one caller only.
     sync_turn: tokio::sync::Mutex<()>,
-    /// How long the last sync took.
-    last_sync_nanos: AtomicU64,
     /// Room, reservations or the wish for a roll changed.
     room: Notify,
     timer: Arc<Notify>,

@@ -393,7 +393,6 @@ impl World {
             deadline: None,
             cancel: Default::default(),
             activity: Activity::INTERACTIVE,
-            alone: false,
         }
     }
 

@@ -326,13 +326,6 @@ impl Journal {
         self.log.durable(seq).await.map_err(JournalError::from)
     }
 
-    /// Makes `seq` durable on the calling thread where that is apt: see [`Log::sync_here`]; `durable` has the outcome.
-    pub fn sync_here(&self, seq: Seq) {
-        if seq.epoch() == self.epoch {
-            self.log.sync_here(seq);
-        }
-    }
-
     /// Waits until an inode's newest record is durable; at once when it has none. *Errors, Cancel:* as `durable`.
     pub async fn sync_inode(&self, inode: InodeId) -> Result<(), JournalError> {
         match self.last_seq(inode) {

@@ -282,7 +282,6 @@ impl Recovered {
             durable: AtomicU64::new(first.0),
             sync: Mutex::default(),
             sync_turn: tokio::sync::Mutex::new(()),
-            last_sync_nanos: AtomicU64::new(0),
             room: Notify::new(),
             timer: timer.clone(),
             armed: AtomicBool::new(false),

@@ -2,27 +2,21 @@
 //!
 //! ```text
 //!   idle ── durable / early / timer ──> running ── sync ok ──> answer all up to its target ── more waiters? ──> running
-//!    └─── sync_here, on the caller's thread ──^      └── failed ──> poisoned: everybody gets the cause, for ever (J3)
+//!                                           └── failed ──> poisoned: everybody gets the cause, for ever (J3)
 //! ```
 //!
-//! *Invariants:* `running` is set exactly while a task or a thread syncs; a waiter is in the list only while a sync or a roll that
+//! *Invariants:* `running` is set exactly while the task lives; a waiter is in the list only while a sync or a roll that
 //! will answer it is under way; a sync's target is read before the sync begins. The timer's task ends with the log.
 
 use super::{Inner, Log};
 use crate::{disk::DiskFile, error::LogError, mutation::Rule};
-use dfs_model::{Monotonic, Seq};
+use dfs_model::Seq;
 use std::{
     future::Future,
     sync::{Arc, Weak, atomic::Ordering},
     task::{Context, Waker},
 };
-use tokio::{
-    runtime::{Handle, RuntimeFlavor},
-    sync::{Notify, oneshot, watch},
-};
-
-/// A device whose last sync took longer than this (nanoseconds) is not waited for on a caller's thread.
-const QUICK_NANOS: u64 = 2_000_000;
+use tokio::sync::{Notify, oneshot, watch};
 
 /// Who waits, and whether somebody works for them.
 #[derive(Default)]
@@ -56,39 +50,6 @@ impl Log {
             inner.start();
         }
         receiver.await.unwrap_or(Err(LogError::Closed))
-    }
-
-    /// Syncs on the calling thread, for a caller who is alone and would only wait for another thread. Does nothing when
-    /// the records up to `seq` are durable already, when somebody else syncs, when the device is slow, and where the
-    /// runtime has no other thread to go on with. Call it before [`Log::durable`], which has the outcome.
-    pub fn sync_here(&self, seq: Seq) {
-        let inner = &self.inner;
-        let apt = inner.last_sync_nanos.load(Ordering::Relaxed) < QUICK_NANOS
-            && Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
-        if !apt || self.durable_seq() >= seq.min(self.last_issued()) {
-            return;
-        }
-        let Ok(turn) = inner.sync_turn.try_lock() else { return };
-        if std::mem::replace(&mut inner.sync.lock().running, true) {
-            return;
-        }
-        // A poisoned or closed log is the business of `durable`.
-        let target = inner.check().ok().and_then(|()| inner.state.lock().sync_target(inner));
-        if let Some((file, target)) = target {
-            let start = inner.options.clock.monotonic();
-            let synced = tokio::task::block_in_place(|| file.sync());
-            // The failure has reached whoever waits, and is what `durable` answers with.
-            let _ = inner.synced(synced, target, start);
-        }
-        drop(turn);
-        let waiters = {
-            let mut sync = inner.sync.lock();
-            sync.running = !sync.waiters.is_empty();
-            sync.running
-        };
-        if waiters {
-            inner.runtime.spawn(drive(inner.clone()));
-        }
     }
 }
 
@@ -148,22 +109,12 @@ impl Inner {
     /// Syncs one file and answers everybody up to `target`. The caller holds the turn.
     pub(super) async fn sync_file(&self, file: Arc<dyn DiskFile>, target: Seq) -> Result<(), LogError> {
         self.check()?;
+        let before = self.number(&self.durable);
         let start = self.options.clock.monotonic();
-        loop {
-            let synced = file.clone().sync_later().await;
-            if let Err(error) = &synced
-                && self.options.mutations.off(Rule::Poison)
-                && !crate::disk::sim::is_power_cut(error)
-            {
+        while let Err(error) = file.clone().sync_later().await {
+            if self.options.mutations.off(Rule::Poison) && !crate::disk::sim::is_power_cut(&error) {
                 continue;
             }
-            return self.synced(synced, target, start);
-        }
-    }
-
-    /// Takes the outcome of a sync: everybody up to `target` is answered, or the folder poisoned. The caller holds the turn.
-    fn synced(&self, synced: std::io::Result<()>, target: Seq, start: Monotonic) -> Result<(), LogError> {
-        if let Err(error) = synced {
             return Err(self.poison(&format!("sync of journal {:032x}", self.journal), &error));
         }
         // Another log of the folder may have failed meanwhile: nothing is confirmed any more.
@@ -171,11 +122,9 @@ impl Inner {
             self.fail_waiters(&failure);
             return Err(failure);
         }
-        let before = Seq(self.durable.fetch_max(target.0, Ordering::AcqRel));
-        let took = self.options.clock.monotonic().since(start);
-        self.last_sync_nanos.store(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.durable.fetch_max(target.0, Ordering::AcqRel);
         self.metrics.syncs.increment(1);
-        self.metrics.sync_seconds.record(took.as_secs_f64());
+        self.metrics.sync_seconds.record(self.options.clock.monotonic().since(start).as_secs_f64());
         self.metrics.sync_batch.record(target.0.saturating_sub(before.0) as f64);
         self.answer(target);
         Ok(())

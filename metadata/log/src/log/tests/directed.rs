@@ -382,31 +382,3 @@ fn real_disk_with_threads_keeps_every_confirmed_record() {
     assert!(found == want);
     assert_eq!(recovered.epochs().last().unwrap().last, Seq::new(Epoch(1), 480));
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sync_on_the_callers_thread_is_durable_and_answers_who_waits() {
-    let disk = SimDisk::new(1, 1 << 20);
-    let log = fresh(&disk, 4).await;
-    let appended = put(&log, 1, b"x").await;
-    log.sync_here(appended.seq);
-    assert_eq!(log.durable_seq(), appended.seq);
-    let more = put(&log, 1, b"y").await;
-    let (waited, ()) = tokio::join!(log.durable(more.seq), async { log.sync_here(more.seq) });
-    waited.unwrap();
-    disk.fail_syncs(1);
-    let lost = put(&log, 1, b"z").await;
-    log.sync_here(lost.seq);
-    assert_eq!(log.durable_seq(), more.seq, "a failed sync makes nothing durable");
-    assert!(matches!(log.durable(lost.seq).await, Err(LogError::Poisoned(_))));
-}
-
-#[test]
-fn sync_on_a_lone_thread_is_left_to_the_task() {
-    simulate(async {
-        let log = fresh(&SimDisk::new(1, 1 << 20), 4).await;
-        let appended = put(&log, 1, b"x").await;
-        log.sync_here(appended.seq);
-        assert!(log.durable_seq() < appended.seq, "nothing else could run meanwhile");
-        log.durable(appended.seq).await.unwrap();
-    });
-}

@@ -325,7 +325,6 @@ impl<S: Service> Connection<S> {
                 },
                 Step::Record(record, held) => {
                     self.watch.finished_record = true;
-                    self.peer.set_alone(self.in_flight == 1 && input.is_empty());
                     self.on_record(record, held)?;
                 }
                 Step::Close(reason) => return Err(reason),

@@ -20,7 +20,6 @@ pub struct Peer {
     told: Notify,
     extension: OnceLock<Box<dyn Any + Send + Sync>>,
     pub(crate) in_flight: AtomicUsize,
-    alone: AtomicBool,
 }
 
 impl Peer {
@@ -36,7 +35,6 @@ impl Peer {
             told,
             extension: OnceLock::new(),
             in_flight: AtomicUsize::new(0),
-            alone: AtomicBool::new(false),
         }
     }
 
@@ -44,17 +42,6 @@ impl Peer {
     /// type.
     pub fn state<T: Default + Send + Sync + 'static>(&self) -> Option<&T> {
         self.extension.get_or_init(|| Box::new(T::default())).downcast_ref()
-    }
-
-    /// Whether the request that is being prepared is all that is known of the connection: nothing else of it is in flight
-    /// or was read. Such a request may wait a moment where it is polled first.
-    #[must_use]
-    pub fn is_alone(&self) -> bool {
-        self.alone.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_alone(&self, alone: bool) {
-        self.alone.store(alone, Ordering::Relaxed);
     }
 
     /// Whether the connection has ended.

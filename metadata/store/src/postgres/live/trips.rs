@@ -139,7 +139,7 @@ fn creates_of_one_stream_keep_up_with_single_inserts_behind_a_slow_wire() {
         }
         let ratio = inserts.as_secs_f64() / creates.as_secs_f64();
         println!("create {:?}, insert {:?}, ratio {ratio:.2}", creates / 120, inserts / 120);
-        let bar = if std::env::var("TESTS_SHORT").is_ok_and(|short| short == "1") { 0.5 } else { 0.8 };
+        let bar = if std::env::var("TESTS_SHORT").is_ok_and(|short| short == "0") { 0.8 } else { 0.5 };
         assert!(ratio >= bar, "a create takes {:?}, an INSERT {:?}", creates / 120, inserts / 120);
     });
 }

@@ -98,7 +98,9 @@ impl Cluster {
             "-c",
             "max_connections=60",
         ]);
-        self.settings.iter().for_each(|setting| drop(command.args(["-c", setting])));
+        for setting in &self.settings {
+            command.args(["-c", setting]);
+        }
         let errors = log.try_clone().unwrap();
         command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().unwrap()
     }

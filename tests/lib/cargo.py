@@ -19,9 +19,6 @@ FILTERS = {
     "metadata": "package(dfs-store) and test(/^postgres::live::/)",
 }
 
-# Groups whose tests lie in one package, which alone is built for them.
-ALONE = {"tidy": "dfs-lab", "metadata": "dfs-store"}
-
 # The same for plain `cargo test`, where nextest is not installed: package arguments, name filters, and what is skipped.
 PLAIN = {
     "unit": (["--workspace", "--exclude", "dfs-tests", "--exclude", "dfs-lab"], [], "postgres::live::"),
@@ -52,6 +49,7 @@ def cargo(*arguments, timeout=3600, good=(0,), env=None):
     return run(["cargo", *arguments], timeout, good, env={**environment(), **(env or {})})
 
 
+PROGRAMS = ("dfs-server", "dfsctl", "dfs-lab")
 _BUILT = set()
 
 
@@ -66,9 +64,10 @@ def binary(package, name=None):
         check(path.exists(), f"TESTS_PREBUILT has no {path.name}")
         return path
     if package not in _BUILT:
-        say(f"  ...   building {package}")
-        cargo("build", "--profile", "gate", "-p", package, "--bins")
-        _BUILT.add(package)
+        say("  ...   building the programs")
+        # The whole workspace, as the tests build it: of one package alone, cargo would build the libraries again with its features.
+        cargo("build", "--profile", "gate", "--workspace", "--bins")
+        _BUILT.update(PROGRAMS)
     path = target_dir() / "gate" / (name or package)
     check(path.exists(), f"{package} built, but {path} is not there")
     return path
@@ -84,8 +83,6 @@ def tests(group, key, env=None, timeout=3600):
 
 def run_nextest(group, key, env, timeout):
     select = ["--cargo-profile", "gate", "--workspace", "-E", FILTERS[key]]
-    if key in ALONE:
-        select = ["--cargo-profile", "gate", "-p", ALONE[key], "-E", FILTERS[key]]
     status, output = cargo(
         "nextest", "run", *select, "--no-fail-fast", "--no-tests=fail", "--status-level=fail",
         "--final-status-level=slow", "--hide-progress-bar", timeout=timeout, good=None, env=env,

@@ -31,10 +31,14 @@ impl From<OpenFailure> for Failure {
     }
 }
 
-/// Runs until a signal. *Errors:* a sentence and an exit code; what was opened is closed again.
-pub(crate) fn run(config: Config, data_dir: &Path, pid_file: Option<&Path>) -> Result<(), Failure> {
+/// Runs on a locked folder until a signal. *Errors:* a sentence and an exit code; what was opened is closed again.
+pub(crate) fn run(
+    config: Config,
+    data_dir: &Path,
+    folder: &Folder,
+    pid_file: Option<&Path>,
+) -> Result<(), Failure> {
     crate::limits::raise_open_files();
-    let folder = Folder::lock(data_dir)?;
     ready::announce_start(data_dir)?;
     if let Some(path) = pid_file {
         std::fs::write(path, std::process::id().to_string())
@@ -42,7 +46,7 @@ pub(crate) fn run(config: Config, data_dir: &Path, pid_file: Option<&Path>) -> R
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(1, format!("cannot start threads: {error}")))?;
-    let done = runtime.block_on(serve(config, data_dir, &folder));
+    let done = runtime.block_on(serve(config, data_dir, folder));
     runtime.shutdown_timeout(THREADS_WITHIN);
     ready::withdraw(data_dir);
     if let Some(path) = pid_file {

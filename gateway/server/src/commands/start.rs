@@ -2,6 +2,7 @@
 
 use super::{Failure, configured, pause};
 use crate::ready::{ready, running_pid};
+use crate::runtime::Folder;
 use clap::Args;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -30,9 +31,11 @@ impl Start {
     pub(super) fn run(&self, config_path: &Path) -> Result<(), Failure> {
         let (config, data_dir) = configured(config_path)?;
         if self.foreground {
+            // Before the log file, which may be in the folder: what is wrong with the folder is told as such.
+            let folder = Folder::lock(&data_dir)?;
             crate::logging::start(&config.logging, self.log_file.as_deref())
                 .map_err(|why| Failure::new(2, why))?;
-            return crate::serve::run(config, &data_dir, self.pid_file.as_deref());
+            return crate::serve::run(config, &data_dir, &folder, self.pid_file.as_deref());
         }
         if let Some(pid) = running_pid(&data_dir) {
             return Err(Failure::new(

@@ -33,7 +33,7 @@ fn rot_before_a_record_that_vouches_is_refused_and_names_file_and_offset() {
         let (file, offset, result) = rotten_vouched(1, &Mutations::none()).await;
         let text = result.err().unwrap().to_string();
         assert!(text.contains(&file) && text.contains(&format!("byte {offset}")), "{text}");
-        assert!(text.contains("record 1.1 is bad") && text.contains("Restore the data folder"), "{text}");
+        assert!(text.contains("record 1.1 is bad") && text.contains("put the data folder back"), "{text}");
         assert!(text.contains("Nothing was changed"), "{text}");
     });
 }

@@ -27,7 +27,7 @@ def served(group, template, programs):
     with group.case("a tree with its names in postgres") as note, postgres.cluster(template, programs) as database:
         with gateway.running("names", settings(database)) as server:
             server.share("names", metadata="postgres")
-            load = Load(server, "names", make_tree(server.folder))
+            load = Load(server, "names", make_tree(server.folder, files=300))
             note.append(load.finish())
             drained(server, "names")
             rows = int(database.query("SELECT count(*) FROM dfs.tree WHERE share = 'names' AND kind = 'file'"))
@@ -40,17 +40,21 @@ def killed(group, template, programs):
     with group.case("postgres killed under load") as note, postgres.cluster(template, programs) as database:
         with gateway.running("killed", settings(database)) as server:
             server.share("killed", metadata="postgres")
-            load = Load(server, "killed", make_tree(server.folder))
+            load = Load(server, "killed", make_tree(server.folder, files=6000, size=15_000))
             for _ in range(2):
-                time.sleep(2)
+                time.sleep(0.5)
+                check(load.process.poll() is None, "the writer was done before the kill")
                 database.kill()
                 time.sleep(1 if CI else 15)
                 database.start()
             note.append(load.finish())
             drained(server, "killed")
-            store = next(row for row in server.rest("GET", "/metadata-stores") if row["name"] == "meta-killed")
-            check(store["health"] == "up", f"the store is {store['health']}")
+            common.wait_for(lambda: health(server, "meta-killed") == "up", 30, "a healthy store once the database is back")
             note.append(cold_again(server, load))
+
+
+def health(server, store):
+    return next(row["health"] for row in server.rest("GET", "/metadata-stores") if row["name"] == store)
 
 
 def gateway_killed(group, template, programs):
@@ -58,8 +62,9 @@ def gateway_killed(group, template, programs):
     with group.case("the gateway killed under load") as note, postgres.cluster(template, programs) as database:
         with gateway.running("crash", settings(database)) as server:
             server.share("crash", metadata="postgres")
-            load = Load(server, "crash", make_tree(server.folder))
-            time.sleep(2)
+            load = Load(server, "crash", make_tree(server.folder, files=6000, size=15_000))
+            time.sleep(0.5)
+            check(load.process.poll() is None, "the writer was done before the kill")
             server.kill()
             server.start()
             note.append(load.finish())

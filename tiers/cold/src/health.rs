@@ -1,7 +1,7 @@
 //! Whether a store can be used, as status, alarms and back-pressure see it: fed by every attempt, watched by whoever likes.
 //!
 //! ```text
-//!            several failed attempts in a row        permanent error that stops the store
+//!          failed attempts in a row, many or long       permanent error that stops the store
 //!   Up ────────────────────────────────────► Down ──────────────────────────────► Permanent
 //!    ▲ ◄───────────── any success ────────────┘ ◄────── a success that lifts it ──┘
 //! ```
@@ -75,6 +75,10 @@ fn stops_files(cause: PermanentCause, op: ColdOp) -> bool {
     }
 }
 
+/// Failures so many seconds apart, with no success between, are an outage however few they are: where nothing answers at all,
+/// every attempt takes its whole time to fail.
+const DOWN_AFTER_SECS: i64 = 10;
+
 /// Takes the outcomes and keeps the state.
 pub(crate) struct HealthKeeper {
     sender: watch::Sender<ColdHealth>,
@@ -131,7 +135,8 @@ impl HealthKeeper {
                     health.first_failure = now;
                 }
                 health.failures = health.failures.saturating_add(1);
-                if health.failures >= self.down_after && health.state == ColdState::Up {
+                let long = health.failures > 1 && now.secs - health.first_failure.secs >= DOWN_AFTER_SECS;
+                if (long || health.failures >= self.down_after) && health.state == ColdState::Up {
                     health.state = ColdState::Down { since: health.first_failure };
                 }
             }),
@@ -180,6 +185,18 @@ mod tests {
         assert_eq!(down, Some(ColdState::Down { since: at(1) }));
         assert_eq!(keeper.success(ColdOp::Head, at(5)), Some(ColdState::Up));
         assert_eq!(keeper.subscribe().borrow().failures, 0);
+    }
+
+    #[test]
+    fn two_failures_far_apart_bring_down_unless_a_success_lies_between() {
+        let keeper = HealthKeeper::new(4);
+        let at = |s| Timestamp::new(s, 0);
+        let failure = |s| keeper.failure(&error(ColdErrorKind::Retry, ColdOp::Put), at(s));
+        assert_eq!(failure(1), None);
+        assert_eq!(keeper.success(ColdOp::Put, at(5)), None);
+        assert_eq!(failure(12), None);
+        assert_eq!(failure(21), None, "nine seconds are no outage");
+        assert_eq!(failure(22), Some(ColdState::Down { since: at(12) }));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::health::{ColdHealth, HealthKeeper};
 use crate::layer::fault::{Fault, FaultHandle};
 use crate::layer::limit::{Limit, LimitConfig};
 use crate::layer::meter::{ColdCounters, Meter};
+use crate::layer::overdue::Overdue;
 use crate::layer::retry::{Retry, RetryConfig};
 use crate::metrics::ColdMetrics;
 use crate::{ColdInfo, ColdStore};
@@ -52,7 +53,7 @@ pub struct ColdStack {
 }
 
 impl ColdStack {
-    /// Puts the layers over a store: retry over limit over meter over (fault over) the store itself.
+    /// Puts the layers over a store: retry over limit over meter over overdue over (fault over) the store itself.
     #[must_use]
     pub fn build(
         base: Arc<dyn ColdStore>,
@@ -70,14 +71,14 @@ impl ColdStack {
             None => Arc::clone(&base),
         };
         let meter = Meter {
-            inner: store,
+            inner: Arc::new(Overdue::new(store, &config.limit, name.clone())),
             counters: Arc::clone(&counters),
             metrics: Arc::clone(&metrics),
             health: Arc::clone(&health),
             clock: Arc::clone(&clock),
             name: name.clone(),
         };
-        let limit = Limit::new(Arc::new(meter), config.limit, Arc::clone(&clock), name.clone());
+        let limit = Limit::new(Arc::new(meter), &config.limit, Arc::clone(&clock));
         let (closed, closing) = watch::channel(false);
         let retry = Retry {
             inner: Arc::new(limit),

@@ -1,10 +1,9 @@
-//! Bounds what is asked of a store at once: attempts, optionally bytes per second, and the time of one attempt.
+//! Bounds what is asked of a store at once: attempts, and optionally bytes per second.
 //!
-//! Uploads and everything else have permits of their own, so that a full upload window never keeps a reader waiting. The
-//! time of an attempt starts when it has its permit. A dropped call gives its permit back; bandwidth it reserved is spent.
+//! Uploads and everything else have permits of their own, so that a full upload window never keeps a reader waiting. A dropped call gives its permit back; bandwidth it reserved is spent.
 
 use crate::store::{ColdInfo, ColdStore, DeleteOutcome, ListPage, ListToken, ObjectInfo, ObjectVersion};
-use crate::{ColdError, ColdErrorKind, ColdOp, ColdResult, Key, KeyPrefix, PutBody, PutOutcome};
+use crate::{ColdResult, Key, KeyPrefix, PutBody, PutOutcome};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dfs_model::{Clock, Monotonic};
@@ -67,31 +66,22 @@ impl Bandwidth {
 
 pub(crate) struct Limit {
     inner: Arc<dyn ColdStore>,
-    config: LimitConfig,
     uploads: Semaphore,
     requests: Semaphore,
     upload: Option<Bandwidth>,
     download: Option<Bandwidth>,
     clock: Arc<dyn Clock>,
-    name: String,
 }
 
 impl Limit {
-    pub(crate) fn new(
-        inner: Arc<dyn ColdStore>,
-        config: LimitConfig,
-        clock: Arc<dyn Clock>,
-        name: String,
-    ) -> Limit {
+    pub(crate) fn new(inner: Arc<dyn ColdStore>, config: &LimitConfig, clock: Arc<dyn Clock>) -> Limit {
         Limit {
             inner,
             uploads: Semaphore::new(config.uploads_max.clamp(1, Semaphore::MAX_PERMITS)),
             requests: Semaphore::new(config.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
             upload: Bandwidth::new(config.upload_rate),
             download: Bandwidth::new(config.download_rate),
-            config,
             clock,
-            name,
         }
     }
 
@@ -108,25 +98,6 @@ impl Limit {
             }
         }
     }
-
-    async fn in_time<T>(
-        &self,
-        op: ColdOp,
-        key: &str,
-        bytes: u64,
-        call: impl Future<Output = ColdResult<T>>,
-    ) -> ColdResult<T> {
-        let limit = self.config.attempt_timeout + Duration::from_secs(bytes / self.config.rate_min.max(1));
-        match tokio::time::timeout(limit, call).await {
-            Ok(result) => result,
-            Err(_) => {
-                let detail = format!("no answer within {} s", limit.as_secs_f32());
-                let mut error = ColdError::new(ColdErrorKind::Retry, op, &self.name, detail);
-                key.clone_into(&mut error.key);
-                Err(error)
-            }
-        }
-    }
 }
 
 #[async_trait]
@@ -135,7 +106,7 @@ impl ColdStore for Limit {
         let _permit = self.permit(&self.uploads).await;
         let len = body.len();
         self.pace(self.upload.as_ref(), len).await;
-        self.in_time(ColdOp::Put, key.as_str(), len, self.inner.put_if_absent(key, body)).await
+        self.inner.put_if_absent(key, body).await
     }
 
     async fn put_owner(
@@ -145,36 +116,34 @@ impl ColdStore for Limit {
         expected: Option<&ObjectVersion>,
     ) -> ColdResult<ObjectVersion> {
         let _permit = self.permit(&self.requests).await;
-        self.in_time(ColdOp::PutOwner, key.as_str(), 0, self.inner.put_owner(key, body, expected)).await
+        self.inner.put_owner(key, body, expected).await
     }
 
     async fn get_owner(&self, key: &Key) -> ColdResult<(Bytes, ObjectVersion)> {
         let _permit = self.permit(&self.requests).await;
-        self.in_time(ColdOp::GetOwner, key.as_str(), 0, self.inner.get_owner(key)).await
+        self.inner.get_owner(key).await
     }
 
     async fn get_range(&self, key: &Key, range: Range<u64>) -> ColdResult<Bytes> {
         let _permit = self.permit(&self.requests).await;
         let len = range.end.saturating_sub(range.start);
         self.pace(self.download.as_ref(), len).await;
-        self.in_time(ColdOp::Get, key.as_str(), len, self.inner.get_range(key, range)).await
+        self.inner.get_range(key, range).await
     }
 
     async fn head(&self, key: &Key) -> ColdResult<ObjectInfo> {
         let _permit = self.permit(&self.requests).await;
-        self.in_time(ColdOp::Head, key.as_str(), 0, self.inner.head(key)).await
+        self.inner.head(key).await
     }
 
     async fn list_page(&self, prefix: &KeyPrefix, after: Option<&ListToken>) -> ColdResult<ListPage> {
         let _permit = self.permit(&self.requests).await;
-        self.in_time(ColdOp::List, prefix.as_str(), 0, self.inner.list_page(prefix, after)).await
+        self.inner.list_page(prefix, after).await
     }
 
     async fn delete_batch(&self, keys: &[Key]) -> ColdResult<Vec<DeleteOutcome>> {
         let _permit = self.permit(&self.requests).await;
-        // A thousand keys may take a store some time: count each as a little body.
-        let weight = keys.len() as u64 * 16 * 1024;
-        self.in_time(ColdOp::Delete, "", weight, self.inner.delete_batch(keys)).await
+        self.inner.delete_batch(keys).await
     }
 
     fn describe(&self) -> ColdInfo {

@@ -3,6 +3,7 @@
 pub(crate) mod fault;
 pub(crate) mod limit;
 pub(crate) mod meter;
+pub(crate) mod overdue;
 pub(crate) mod retry;
 
 #[cfg(test)]

@@ -192,6 +192,10 @@ async fn hanging_store_is_given_up_after_the_attempt_time() {
     assert_eq!(error.kind, ColdErrorKind::Unknown, "{error}");
     assert!((6..8).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
     assert_eq!(rig.stack.counters().in_flight(), 0);
+    assert!(rig.stack.store().put_if_absent(&key("b"), body(9, 1).into()).await.is_err());
+    let seen = rig.stack.health().borrow().clone();
+    assert!(matches!(seen.state, ColdState::Down { .. }), "silence is a failure too: {seen:?}");
+    assert!(seen.last_error.unwrap().1.contains("no answer within 3 s"));
 }
 
 #[tokio::test(start_paused = true)]

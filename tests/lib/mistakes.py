@@ -129,6 +129,14 @@ def full_while_serving(group):
             server.kill()
             server.start()
             piece = goes_on(server, nfs3.Client(server.nfs_port, "full"), file)
+            for _ in range(2):
+                server.kill()
+                os.sync()
+                fill(place, 0)  # what the reserve left, too
+                server.start()
+                client = nfs3.Client(server.nfs_port, "full")
+                check(client.read(file, 0, len(piece)) == piece, "what was acknowledged on the full disk reads otherwise")
+                piece = goes_on(server, client, file)
             server.kill()
             (place / "ballast").unlink()
             fill(place, 8 << 20)

@@ -1,6 +1,7 @@
 //! The checkpoint under the memtables: one redb file that always holds the rows as they were at one log position.
 //!
-//! Two tables: `rows` (key → value) and `meta` (format, opening number, position of the last record contained). Every
+//! Two tables: `rows` (key → value) and `meta` (format, opening number of the checkpoint, position of the last record
+//! contained; the opening number that counts is in `metadata.opening`). Every
 //! commit is durable and saves redb's allocator (quick repair), so an open after a crash reads no more than a few pages.
 //! A new file is made under another name and gets its own with a rename, so *a crash* never leaves half a file.
 
@@ -127,16 +128,6 @@ impl Base {
         let opening = u32::try_from(field(OPENING_KEY)?).ok().map(Epoch).filter(|epoch| *epoch <= Epoch::MAX);
         let opening = opening.ok_or_else(|| damaged("its opening number is impossible"))?;
         Ok(Meta { opening, position: Seq(field(POSITION_KEY)?) })
-    }
-
-    /// Stores the next opening number, durably.
-    pub fn begin_opening(&self, meta: Meta) -> StoreResult<Meta> {
-        let used_up = || StoreError::Unusable("the metadata store has used all of its 2^24 openings".into());
-        let meta = Meta { opening: meta.opening.next().ok_or_else(used_up)?, ..meta };
-        let transaction = self.begin()?;
-        write_meta(&transaction, meta)?;
-        transaction.commit().map_err(broken)?;
-        Ok(meta)
     }
 
     /// Writes the newest version of every row of a frozen memtable with the position that it ends at, in one durable

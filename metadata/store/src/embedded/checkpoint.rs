@@ -3,7 +3,8 @@
 //! ```text
 //!   1 freeze (in the section, no I/O): active → frozen, an empty active; position = last record applied
 //!   2 write the frozen rows and the position into redb, durably        (blocking thread, or inline in a simulation)
-//!   3 readers get the new redb snapshot and no frozen table; segments up to the position are released
+//!   3 `metadata.opening` says up to where the log may be given back, durably
+//!   4 readers get the new redb snapshot and no frozen table; segments up to the position are released
 //! ```
 //! *A crash* before the commit of 2 ends leaves the old position: recovery replays from there. After it, segments may
 //! still look used: recovery skips their records and the next checkpoint releases them. A failed write in 2 poisons the
@@ -156,6 +157,7 @@ impl Shared {
         let count = self.base.checkpoint(frozen, Meta { opening: self.log.epoch(), position })?;
         self.checkpointed.store(position.0, Ordering::Release);
         let base = self.base.snapshot()?;
+        self.numbers.releases(position)?;
         // Only a freeze changes `active`, and freezes wait for this checkpoint: nothing is lost by this store.
         let active = Arc::clone(&self.rows.load().active);
         self.rows.store(Arc::new(Rows { active, frozen: None, base }));

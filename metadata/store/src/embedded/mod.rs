@@ -7,7 +7,7 @@
 //! ```
 //! *Invariants:* rows = redb at `position` + redo records above it, in order. A record is in the page cache before its
 //! rows are visible, so the death of the process loses nothing that was shown; a power cut keeps a prefix. The log's
-//! epoch is the store's opening number, durable in redb before the first append. A segment is given back only after the
+//! epoch is the store's opening number, durable in `metadata.opening` before the first append. A segment is given back only after the
 //! checkpoint that holds its records is durable. Readers never wait for a checkpoint.
 //! *A crash* anywhere: open again; the same rows, or more of the same prefix. *A cancelled* write has happened whole or
 //! not at all. After a failed write or sync the store takes no more changes; reads go on.
@@ -15,6 +15,7 @@
 mod base;
 mod checkpoint;
 mod open;
+mod opening;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -144,6 +145,7 @@ impl Rows {
 
 struct Shared {
     base: Base,
+    numbers: opening::Opening,
     log: Log,
     rows: ArcSwap<Rows>,
     /// Held while an operation runs and its record is appended: transactions are one after the other.

@@ -1,10 +1,12 @@
 //! Opening: redb at its last checkpoint, then the name log above its position (JOURNAL §7.2–3), then a new epoch of it.
 //!
-//! Order: folder lock → redb (nothing is changed when its format is newer) → the log's epochs must not be above the
-//! store's opening number (else redb is an older copy) → the next opening number, durable → records above the position
-//! into the active memtable → the kept segments synced, the log started. *A crash* anywhere: open again.
+//! Order: folder lock → redb (nothing is changed when its format is newer) → it must not be an older copy than the
+//! opening file and the log beside it → the next opening number, durable → records above the position into the active
+//! memtable → the kept segments synced, the log started. All of it is written in place: a folder that was in use opens on
+//! a disk without a free byte. *A crash* anywhere: open again.
 
 use super::base::Base;
+use super::opening::Opening;
 use super::{
     Embedded, EmbeddedConfig, EmbeddedStore, Folder, REDO, Rows, Shared, pool_failed, recover_failed, space,
 };
@@ -69,6 +71,7 @@ impl EmbeddedStore {
 /// What was read before the log starts.
 struct Opened {
     base: Base,
+    numbers: Opening,
     opening: dfs_model::Epoch,
     position: Seq,
     last: Seq,
@@ -82,8 +85,8 @@ struct Opened {
 impl Opened {
     fn read(disk: Folder, config: EmbeddedConfig) -> StoreResult<Opened> {
         let lock = disk.lock(LOCK_FILE).map_err(|error| lock_failed(&error))?;
-        space::Space::before_opening(&disk, config.reserve_bytes)?;
         let (base, meta) = Base::open(disk.as_ref(), config.cache_bytes)?;
+        let (numbers, meta) = Opening::open(disk.as_ref(), meta)?;
         let pool = open_pool(&disk, &config)?;
         let held = pool.journals().into_iter().find(|held| held.journal == NAME_LOG);
         if let Some(held) = held
@@ -96,7 +99,7 @@ impl Opened {
             )));
         }
         let space = space::Space::open(Arc::clone(&disk), config.reserve_bytes, config.min_free_bytes)?;
-        let meta = base.begin_opening(meta)?;
+        let meta = numbers.begin(meta)?;
         let active = Memtable::new(true);
         let mut last = meta.position;
         let options = LogOptions {
@@ -120,7 +123,7 @@ impl Opened {
         })
         .map_err(recover_failed)?;
         let (opening, position) = (meta.opening, meta.position);
-        Ok(Opened { base, opening, position, last, active, recovered, space, config, lock })
+        Ok(Opened { base, numbers, opening, position, last, active, recovered, space, config, lock })
     }
 
     async fn start(self) -> StoreResult<Shared> {
@@ -130,6 +133,7 @@ impl Opened {
         let now = self.config.clock.monotonic();
         Ok(Shared {
             base: self.base,
+            numbers: self.numbers,
             log,
             rows: ArcSwap::from_pointee(rows),
             section: tokio::sync::Mutex::new(()),

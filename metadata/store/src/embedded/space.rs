@@ -6,7 +6,8 @@
 //!   free <  min_free            ── creates answer NoSpace
 //!   free <  what a checkpoint needs ── the reserve file is deleted
 //! ```
-//! An opening on a full disk gives the reserve up as a checkpoint does.
+//! An opening writes in place and needs none of it. With the reserve gone and the disk full again, checkpoints wait for
+//! room, and changes of names wait with them once the name log is full; nothing ends, nothing is lost.
 //! *A crash* leaves the reserve file, whole or short; the next check makes it whole or leaves it.
 
 use crate::StoreResult;
@@ -32,17 +33,6 @@ impl Space {
         let space = Space { disk, reserve_bytes, min_free_bytes, short: AtomicBool::new(false) };
         space.check(0)?;
         Ok(space)
-    }
-
-    /// Gives up the reserve where the disk has less than half of it free: what an opening writes must find room too.
-    pub fn before_opening(disk: &Arc<dyn Disk>, reserve_bytes: u64) -> StoreResult<()> {
-        let space = Space {
-            disk: Arc::clone(disk),
-            reserve_bytes: 0,
-            min_free_bytes: 0,
-            short: AtomicBool::new(false),
-        };
-        space.check(reserve_bytes / 2).map(drop)
     }
 
     /// Whether creates are to be refused.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod crash;
+mod numbers;
 
 use super::*;
 use crate::MetadataStore;
@@ -148,7 +149,7 @@ fn open_of_an_older_copy_of_the_checkpoint_is_refused() {
             let store = EmbeddedStore::open(Arc::clone(&folder), small()).await.unwrap();
             let bed = Bed::open(Arc::new(store), 1).await;
             bed.file(InodeId::ROOT, &format!("f{n}")).await;
-            bed.store.durable(bed.store.last_commit()).await.unwrap();
+            bed.store.checkpoint().await.unwrap();
             drop(bed);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

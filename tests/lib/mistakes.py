@@ -129,7 +129,7 @@ def full_while_serving(group):
             server.kill()
             server.start()
             piece = goes_on(server, nfs3.Client(server.nfs_port, "full"), file)
-            for _ in range(2):
+            for _ in range(9):  # more lives than the name log has segments
                 server.kill()
                 os.sync()
                 fill(place, 0)  # what the reserve left, too

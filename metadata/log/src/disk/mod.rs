@@ -53,6 +53,9 @@ pub trait DiskFile: Send + Sync + 'static {
     fn write_vectored_at(&self, offset: u64, bufs: &[&[u8]]) -> io::Result<()>;
     /// Reserves blocks for the first `len` bytes and makes the file at least that long; new bytes read as zero.
     fn allocate(&self, len: u64) -> io::Result<()>;
+    /// Reserves blocks for the first `len` bytes and leaves the length as it is: a later growth finds room on a full disk. A
+    /// cut of the file gives up what is reserved beyond it. *Errors:* `StorageFull`; `Unsupported` where the medium cannot.
+    fn keep(&self, len: u64) -> io::Result<()>;
     /// Really writes zeros: the first sync of a merely allocated block costs an update of the file's map.
     fn zero(&self, offset: u64, len: u64) -> io::Result<()>;
     /// Makes all earlier writes of this file durable; blocks. *Errors:* any error means that the writes may be lost

@@ -314,7 +314,7 @@ impl SimHandle {
             if state.random.chance(rate) {
                 return Err(device_error());
             }
-            let grows = end.saturating_sub(file(state, id)?.cache.len() as u64);
+            let grows = end.saturating_sub(file(state, id)?.blocks());
             if grows > state.capacity.saturating_sub(state.used()) {
                 return Err(io::ErrorKind::StorageFull.into());
             }
@@ -367,6 +367,10 @@ impl DiskFile for SimHandle {
                 file.resize(len);
             }
         })
+    }
+
+    fn keep(&self, len: u64) -> io::Result<()> {
+        self.alter(len, |file| file.kept = file.kept.max(len))
     }
 
     fn zero(&self, offset: u64, len: u64) -> io::Result<()> {

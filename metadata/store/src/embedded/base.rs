@@ -5,6 +5,8 @@
 //! commit is durable and saves redb's allocator (quick repair), so an open after a crash reads no more than a few pages.
 //! A new file is made under another name and gets its own with a rename, so *a crash* never leaves half a file.
 
+use super::Folder;
+use super::slack::{SLACK_ACCOUNT, SLACK_LEAST, Slack};
 use crate::kv::{Entry, Layer, Memtable};
 use crate::{StoreError, StoreResult};
 use bytes::Bytes;
@@ -30,6 +32,7 @@ const POSITION_KEY: &str = "position";
 /// redb on the disk seam.
 struct Backend {
     file: Arc<dyn DiskFile>,
+    slack: Arc<Slack>,
 }
 
 impl std::fmt::Debug for Backend {
@@ -56,7 +59,11 @@ impl StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
+        if self.slack.may_cut(len)? {
+            self.file.set_len(len)?;
+        }
+        // A cut gave up what was reserved; a growth gets its blocks now.
+        self.slack.keep()
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -80,22 +87,26 @@ pub struct Meta {
 /// The open file.
 pub struct Base {
     database: Database,
+    slack: Arc<Slack>,
 }
 
 impl Base {
     /// Opens the file, or makes an empty one. *Errors:* [`StoreError::Unusable`] in an operator's words.
-    pub fn open(disk: &dyn Disk, cache_bytes: usize) -> StoreResult<(Base, Meta)> {
+    pub fn open(disk: &Folder, cache_bytes: usize) -> StoreResult<(Base, Meta)> {
         let there = disk.list().map_err(|error| disk_failed("listing of the data folder", &error))?;
         let fresh = !there.iter().any(|name| name == FILE);
-        let file = if fresh { create(disk, &there) } else { disk.open(FILE) };
+        let file = if fresh { create(disk.as_ref(), &there) } else { disk.open(FILE) };
         let file = file.map_err(|error| disk_failed("open of metadata.redb", &error))?;
         // redb may panic on bytes that no crash leaves; that must not end the process with a stack trace.
+        let slack = Arc::new(Slack { file: Arc::clone(&file), disk: Arc::clone(disk) });
+        slack.keep().map_err(|error| disk_failed("open of metadata.redb", &error))?;
+        let backend = Backend { file, slack: Arc::clone(&slack) };
         let open = AssertUnwindSafe(|| {
-            redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(Backend { file })
+            redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(backend)
         });
         let opened = catch_unwind(open).map_err(|_| damaged("its pages contradict each other"))?;
-        let base = Base { database: opened.map_err(open_failed)? };
-        let meta = if fresh { base.initialise(disk)? } else { base.meta()? };
+        let base = Base { database: opened.map_err(open_failed)?, slack };
+        let meta = if fresh { base.initialise(disk.as_ref())? } else { base.meta()? };
         Ok((base, meta))
     }
 
@@ -149,6 +160,20 @@ impl Base {
         write_meta(&transaction, meta)?;
         transaction.commit().map_err(broken)?;
         Ok(count)
+    }
+
+    /// Whether a commit that dirties `bytes` of pages fits into blocks that the file has already, so that a full disk does
+    /// not matter. Walks all pages. Blocks.
+    pub fn has_slack(&self, bytes: u64) -> StoreResult<bool> {
+        let held =
+            self.slack.held().map_err(|error| disk_failed("look at the blocks of metadata.redb", &error))?;
+        let transaction = self.begin()?;
+        let stats = transaction.stats().map_err(broken)?;
+        transaction.abort().map_err(broken)?;
+        let used = stats.allocated_pages().saturating_mul(stats.page_size() as u64);
+        // redb's own account of its pages is written with every commit, too.
+        let account = SLACK_LEAST + held / SLACK_ACCOUNT;
+        Ok(held.saturating_sub(used) >= bytes.saturating_add(account))
     }
 
     /// The rows as of the last commit.
@@ -256,7 +281,7 @@ pub mod tests_support {
     use super::*;
 
     /// Makes the file say that a program of another format wrote it.
-    pub fn set_format(disk: &dyn Disk, format: u64) {
+    pub fn set_format(disk: &Folder, format: u64) {
         let (base, _) = Base::open(disk, 1 << 20).unwrap();
         let transaction = base.begin().unwrap();
         transaction.open_table(META).unwrap().insert(FORMAT_KEY, format).unwrap();

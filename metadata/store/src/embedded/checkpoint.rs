@@ -16,7 +16,7 @@ use crate::kv::Memtable;
 use crate::shell::Store;
 use crate::{StoreError, StoreResult};
 use dfs_log::LogError;
-use dfs_model::Seq;
+use dfs_model::{FsError, Seq};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -28,6 +28,8 @@ const PRUNE_EVERY: Duration = Duration::from_secs(60);
 /// Bytes of redb pages that a checkpoint may dirty per byte of changed rows, and at least.
 const CHECKPOINT_AMPLIFICATION: u64 = 8;
 const CHECKPOINT_FREE_MIN: u64 = 16 << 20;
+/// Free pages of redb are counted, on a full disk, for at most one in so many seconds.
+const SLACK_PAUSE: u32 = 20;
 
 /// Starts the task that checkpoints on time and on pressure. It ends with the store, or when the folder is poisoned.
 pub fn spawn(shared: &Arc<Shared>) -> tokio::task::JoinHandle<()> {
@@ -37,6 +39,7 @@ pub fn spawn(shared: &Arc<Shared>) -> tokio::task::JoinHandle<()> {
     let interval = shared.config.checkpoint_interval;
     tokio::spawn(async move {
         let mut since_prune = Duration::ZERO;
+        let mut was_full = false;
         let mut pruning = JoinSet::new();
         loop {
             let by_time = tokio::select! {
@@ -50,9 +53,22 @@ pub fn spawn(shared: &Arc<Shared>) -> tokio::task::JoinHandle<()> {
                 shared.relieved.notify_waiters();
                 return;
             }
-            if let Err(error) = Shared::checkpoint(&shared).await {
-                tracing::error!(%error, "checkpoint of the metadata store failed");
+            let full = match Shared::checkpoint(&shared).await {
+                Ok(()) => false,
+                Err(StoreError::Refused(FsError::NoSpace)) => true,
+                Err(error) => {
+                    tracing::error!(%error, "checkpoint of the metadata store failed");
+                    false
+                }
+            };
+            if full && !was_full {
+                tracing::error!(
+                    "the disk is full: the metadata store cannot checkpoint, and once its name log is full changes of names wait; free some space"
+                );
+            } else if was_full && !full {
+                tracing::info!("the metadata store checkpoints again");
             }
+            was_full = full;
             since_prune += if by_time { interval } else { Duration::ZERO };
             while pruning.try_join_next().is_some() {}
             if since_prune >= PRUNE_EVERY && pruning.is_empty() {
@@ -85,9 +101,9 @@ impl Shared {
             0 => CHECKPOINT_FREE_MIN,
             reserve => CHECKPOINT_FREE_MIN.min(reserve / 2),
         };
-        let needed = (this.memtable_bytes() as u64).saturating_mul(CHECKPOINT_AMPLIFICATION) + least;
-        if !this.has_room(needed).await? {
-            return Err(dfs_model::FsError::NoSpace.into());
+        let pages = (this.memtable_bytes() as u64).saturating_mul(CHECKPOINT_AMPLIFICATION);
+        if !this.has_room(pages, least).await? {
+            return Err(FsError::NoSpace.into());
         }
         let frozen = this.freeze().await;
         let shared = Arc::clone(this);
@@ -115,18 +131,33 @@ impl Shared {
     }
 
     /// Whether a checkpoint finds room; without a reserve nobody asked for a look at it.
-    async fn has_room(self: &Arc<Self>, needed: u64) -> StoreResult<bool> {
+    async fn has_room(self: &Arc<Self>, pages: u64, least: u64) -> StoreResult<bool> {
         if self.config.reserve_bytes == 0 && self.config.min_free_bytes == 0 {
             return Ok(true);
         }
         if self.config.inline {
-            return self.space.check(needed);
+            return self.room(pages, least);
         }
         let shared = Arc::clone(self);
-        match tokio::task::spawn_blocking(move || shared.space.check(needed)).await {
+        match tokio::task::spawn_blocking(move || shared.room(pages, least)).await {
             Ok(room) => room,
             Err(error) => Err(StoreError::Broken(format!("checkpoint: {error}"))),
         }
+    }
+
+    /// Room on the disk, else in the blocks that redb's file has. Blocks.
+    fn room(&self, pages: u64, least: u64) -> StoreResult<bool> {
+        if self.space.check(pages.saturating_add(least))? {
+            return Ok(true);
+        }
+        let begun = self.config.clock.monotonic();
+        if begun < *self.slack_after.lock() {
+            return Ok(false);
+        }
+        let slack = self.base.has_slack(pages);
+        let ended = self.config.clock.monotonic();
+        *self.slack_after.lock() = ended.plus(ended.since(begun) * SLACK_PAUSE);
+        slack
     }
 
     /// Makes the active memtable the frozen one; `None` when there is nothing to write.

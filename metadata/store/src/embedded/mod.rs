@@ -16,6 +16,7 @@ mod base;
 mod checkpoint;
 mod open;
 mod opening;
+mod slack;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -160,6 +161,8 @@ struct Shared {
     checkpointed: AtomicU64,
     checkpoints: AtomicU64,
     checkpoint_at: parking_lot::Mutex<Monotonic>,
+    /// When redb's free pages may be counted again, on a full disk.
+    slack_after: parking_lot::Mutex<Monotonic>,
     /// A checkpoint ended: whoever waits for memory looks again.
     relieved: Notify,
     /// Memory or log wants a checkpoint now.

@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 
 /// Folder of the name log's segments in the data folder.
 const LOG_FOLDER: &str = "names";
+const ENOSPC: i32 = 28;
 const LOCK_FILE: &str = "metadata.lock";
 /// The name log's journal id: ASCII "dfs name log v1", so that no share's random id is it.
 const NAME_LOG: u128 = u128::from_be_bytes(*b"dfs name log v1\0");
@@ -48,6 +49,10 @@ impl EmbeddedStore {
             },
         };
         let shared = Arc::new(opened.start().await?);
+        if shared.log.pool().status().free_segments == 0 {
+            // Nothing could be changed, and so nothing opened, before a checkpoint gives segments back.
+            Shared::checkpoint(&shared).await.map_err(no_room_to_open)?;
+        }
         let task = super::checkpoint::spawn(&shared);
         let store = Store { backend: Embedded::new(shared, Some(task)) };
         store.finish_deletions().await?;
@@ -85,7 +90,7 @@ struct Opened {
 impl Opened {
     fn read(disk: Folder, config: EmbeddedConfig) -> StoreResult<Opened> {
         let lock = disk.lock(LOCK_FILE).map_err(|error| lock_failed(&error))?;
-        let (base, meta) = Base::open(disk.as_ref(), config.cache_bytes)?;
+        let (base, meta) = Base::open(&disk, config.cache_bytes)?;
         let (numbers, meta) = Opening::open(disk.as_ref(), meta)?;
         let pool = open_pool(&disk, &config)?;
         let held = pool.journals().into_iter().find(|held| held.journal == NAME_LOG);
@@ -143,6 +148,7 @@ impl Opened {
             checkpointed: AtomicU64::new(self.position.0),
             checkpoints: AtomicU64::new(0),
             checkpoint_at: parking_lot::Mutex::new(now),
+            slack_after: parking_lot::Mutex::new(now),
             relieved: Notify::new(),
             pressed: Arc::new(Notify::new()),
             stop: tokio::sync::watch::Sender::new(false),
@@ -151,6 +157,16 @@ impl Opened {
             metrics: StoreMetrics::new(),
             _lock: self.lock,
         })
+    }
+}
+
+fn no_room_to_open(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Refused(dfs_model::FsError::NoSpace) => {
+            let full = io::Error::from_raw_os_error(ENOSPC);
+            super::base::disk_failed("the checkpoint that a full name log needs", &full)
+        }
+        other => other,
     }
 }
 

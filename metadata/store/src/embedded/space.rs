@@ -6,8 +6,9 @@
 //!   free <  min_free            ── creates answer NoSpace
 //!   free <  what a checkpoint needs ── the reserve file is deleted
 //! ```
-//! An opening writes in place and needs none of it. With the reserve gone and the disk full again, checkpoints wait for
-//! room, and changes of names wait with them once the name log is full; nothing ends, nothing is lost.
+//! An opening writes in place and needs none of it. With the reserve gone and the disk full again, checkpoints live on
+//! redb's free pages; where those do not do, they wait for room, and changes of names wait with them once the name log is
+//! full; nothing ends, nothing is lost.
 //! *A crash* leaves the reserve file, whole or short; the next check makes it whole or leaves it.
 
 use crate::StoreResult;

@@ -124,7 +124,7 @@ fn open_of_a_newer_format_is_refused_and_touches_nothing() {
         let (disk, folder) = sim_folder(5);
         drop(EmbeddedStore::open(Arc::clone(&folder), small()).await.unwrap());
         tokio::time::sleep(Duration::from_millis(100)).await;
-        base::tests_support::set_format(folder.as_ref(), 2);
+        base::tests_support::set_format(&folder, 2);
         let before = disk.steps();
         match EmbeddedStore::open(folder, small()).await.map(|_| ()) {
             Err(StoreError::Unusable(text)) => {

@@ -102,6 +102,8 @@ impl Change {
 #[derive(Default)]
 pub(super) struct SimFile {
     pub(super) cache: Vec<u8>,
+    /// Bytes whose blocks are reserved, beyond the length too.
+    pub(super) kept: u64,
     device: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<Unsynced>,
@@ -118,7 +120,15 @@ impl SimFile {
     }
 
     pub(super) fn resize(&mut self, len: u64) {
+        if len < self.cache.len() as u64 {
+            self.kept = 0;
+        }
         self.change(Change::Resize { len });
+    }
+
+    /// Bytes that the file takes of the disk.
+    pub(super) fn blocks(&self) -> u64 {
+        self.kept.max(self.cache.len() as u64)
     }
 
     fn change(&mut self, change: Change) {
@@ -289,7 +299,7 @@ impl SimState {
     }
 
     pub(super) fn used(&self) -> u64 {
-        self.files.values().map(|f| f.cache.len() as u64).sum()
+        self.files.values().map(SimFile::blocks).sum()
     }
 
     pub(super) fn is_stalled(&self, file: u64) -> bool {

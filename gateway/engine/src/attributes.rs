@@ -134,7 +134,9 @@ impl Engine {
         if let Some(commit) = commit {
             self.names_stable(commit).await?;
         }
-        self.data_stable(&cell, seq).await?;
+        // A guarded one that is sent again would be refused by what it did itself: it waits to its end.
+        let deadline = if request.guard == Guard::None { cx.deadline } else { None };
+        self.data_stable(&cell, seq, deadline).await?;
         Ok(wcc)
     }
 

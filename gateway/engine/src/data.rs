@@ -5,7 +5,7 @@ use crate::attributes::{refused, stateless};
 use crate::cell::Cell;
 use crate::engine::{Engine, journal_error, reserve_error};
 use dfs_journal::{Record, Reserve};
-use dfs_model::{ByteRange, FsError, InodeId, InodeKind, Seq, Wcc};
+use dfs_model::{ByteRange, FsError, InodeId, InodeKind, Monotonic, Seq, Wcc};
 use dfs_stack::StackReadError;
 use dfs_vfs::{
     ChangeEvent, ChangeKind, Commit, CommitReply, FILE_SIZE_MAX, Failed, Operation, Read, ReadReply,
@@ -136,7 +136,7 @@ impl Engine {
         self.hub.tell(|| data_event(inode));
         let stability = if stable { Stability::FileSync } else { Stability::Unstable };
         if stable {
-            self.data_stable(&cell, Some(seq)).await?;
+            self.data_stable(&cell, Some(seq), cx.deadline).await?;
         }
         Ok(WriteReply { count: count as u32, stability, verifier: self.write_verifier(), wcc })
     }
@@ -163,7 +163,7 @@ impl Engine {
             }
             wcc
         };
-        match self.commit_inode(&cell).await {
+        match self.commit_inode(&cell, cx.deadline).await {
             Ok(()) => Ok(CommitReply { verifier: self.write_verifier(), wcc }),
             Err(error) => Err(Failed::with(error, Some(wcc))),
         }
@@ -171,9 +171,9 @@ impl Engine {
 
     /// Makes everything appended to an inode so far stable as the class says. The journal's last number of the inode may be
     /// unknown because everything is placed already; then only its creation must be durable.
-    async fn commit_inode(&self, cell: &Cell) -> Result<(), FsError> {
+    async fn commit_inode(&self, cell: &Cell, deadline: Option<Monotonic>) -> Result<(), FsError> {
         let last: Option<Seq> = self.journal.last_seq(cell.inode);
-        self.data_stable(cell, last).await
+        self.data_stable(cell, last, deadline).await
     }
 
     /// Syncs an inode in every class: somebody is about to rely on its bytes.

@@ -9,9 +9,9 @@ use crate::recycle::RecycleRules;
 use dfs_journal::{Journal, JournalError, ReserveError};
 use dfs_locks::ClaimTable;
 use dfs_log::Rule;
-use dfs_model::{Attrs, Clock, Epoch, FsError, Inode, InodeId, PreAttrs, Seq, ShareId, Wcc};
+use dfs_model::{Attrs, Clock, Epoch, FsError, Inode, InodeId, Monotonic, PreAttrs, Seq, ShareId, Wcc};
 use dfs_stack::Stack;
-use dfs_store::{ChangeCounter, CommitToken, MetadataStore, OpContext, ShareRecord};
+use dfs_store::{ChangeCounter, CommitToken, Lease, MetadataStore, OpContext, ShareRecord};
 use dfs_vfs::{Failed, FileHandle, HandleKind, Operation, OperationSet, RequestContext, WriteVerifier};
 use std::sync::Arc;
 
@@ -22,6 +22,9 @@ pub enum DurabilityClass {
     Relaxed,
     /// COMMIT, stable writes and name operations wait for the group sync; survives a power cut.
     Local,
+    /// COMMIT and stable writes wait until the data is in the object store and placed, names until they are committed;
+    /// survives the loss of the box where the metadata store does.
+    Remote,
 }
 
 impl DurabilityClass {
@@ -31,6 +34,7 @@ impl DurabilityClass {
         match self {
             DurabilityClass::Relaxed => "relaxed",
             DurabilityClass::Local => "local",
+            DurabilityClass::Remote => "remote",
         }
     }
 }
@@ -81,6 +85,7 @@ impl Default for EngineSettings {
 pub struct Engine {
     pub(crate) share: ShareId,
     pub(crate) epoch: Epoch,
+    pub(crate) lease: Arc<Lease>,
     pub(crate) record: ShareRecord,
     pub(crate) settings: EngineSettings,
     pub(crate) store: Arc<dyn MetadataStore>,
@@ -177,8 +182,11 @@ impl Engine {
         }
     }
 
-    /// Refuses changes on a read-only or poisoned share.
+    /// Refuses changes on a read-only or poisoned share, and on one that is another gateway's now.
     pub(crate) fn check_writable(&self) -> Result<(), FsError> {
+        if self.is_lost() {
+            return Err(FsError::Fenced);
+        }
         let stopped =
             self.settings.read_only || self.journal.poisoned().is_some() || self.store.poisoned().is_some();
         if stopped { Err(FsError::ReadOnlyShare) } else { Ok(()) }
@@ -211,14 +219,28 @@ impl Engine {
     pub(crate) async fn names_stable(&self, commit: CommitToken) -> Result<(), FsError> {
         match self.settings.class {
             DurabilityClass::Relaxed => Ok(()),
-            DurabilityClass::Local => self.store.durable(commit).await.map_err(|error| error.to_fs()),
+            DurabilityClass::Local | DurabilityClass::Remote => {
+                self.store.durable(commit).await.map_err(|error| error.to_fs())
+            }
         }
     }
 
-    /// Waits as the class says until an inode's records, and the transaction that made it, are stable (JOURNAL §4).
-    pub(crate) async fn data_stable(&self, cell: &Cell, seq: Option<Seq>) -> Result<(), FsError> {
-        if self.settings.class == DurabilityClass::Relaxed {
-            return self.check_not_poisoned();
+    /// Waits as the class says until an inode's records, and the transaction that made it, are stable (JOURNAL §4); at most
+    /// until `deadline` for what is in the object store's hands.
+    pub(crate) async fn data_stable(
+        &self,
+        cell: &Cell,
+        seq: Option<Seq>,
+        deadline: Option<Monotonic>,
+    ) -> Result<(), FsError> {
+        match self.settings.class {
+            DurabilityClass::Relaxed => return self.check_not_poisoned(),
+            DurabilityClass::Local => {}
+            DurabilityClass::Remote => {
+                let commit = cell.state.lock().commit;
+                self.placed(cell.inode, seq, deadline).await?;
+                return self.store.durable(commit).await.map_err(|error| error.to_fs());
+            }
         }
         let commit = cell.state.lock().commit;
         if let Some(seq) = seq {

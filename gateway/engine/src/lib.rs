@@ -22,6 +22,7 @@ mod attributes;
 mod cell;
 mod data;
 mod engine;
+mod handover;
 mod hub;
 mod info;
 mod listing;
@@ -39,6 +40,7 @@ mod vfs;
 mod xattr;
 
 pub use engine::{DurabilityClass, Engine, EngineSettings};
+pub use handover::Unplaced;
 pub use hub::ChangeHub;
 pub use open::{EngineDeps, OpenError};
 pub use recycle::{RecycleRules, Recycled};

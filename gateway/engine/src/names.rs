@@ -152,7 +152,9 @@ impl Engine {
         let cell = self.cells.created(&row, applied.commit);
         self.hub.tell(|| name_event(ChangeKind::Created, row.id, row.is_dir(), request.dir, &dentry.name));
         if let (Some(size), NewKind::File) = (grow, &request.kind) {
-            self.set_size(cx, &cell, size, dfs_vfs::AccessRule::ByOpen).await?;
+            let grown = self.set_size(cx, &cell, size, dfs_vfs::AccessRule::ByOpen).await?;
+            // The file is made: sent again, this would be answered without another wait.
+            self.data_stable(&cell, grown, None).await?;
         }
         self.names_stable(applied.commit).await?;
         let attrs = cell.state.lock().attrs.clone();
@@ -170,7 +172,7 @@ impl Engine {
         let cell = self.cells.get(inode).await?;
         if truncate {
             let written = self.set_size(cx, &cell, 0, dfs_vfs::AccessRule::Stateless).await?;
-            self.data_stable(&cell, written).await?;
+            self.data_stable(&cell, written, cx.deadline).await?;
         }
         let attrs = cell.state.lock().attrs.clone();
         let dir = self.wcc_now(dir).await.ok_or(FsError::StaleHandle)?;

@@ -117,6 +117,7 @@ impl Engine {
         Stack::may_open(&before, &deps.stack.prefix, deps.cold.as_ref()).await?;
         let recovered = recover(share, before.epoch, &deps).await?;
         let epoch = deps.store.begin_epoch(share).await?;
+        let lease = deps.store.lease(share);
         let record = deps.store.share(share).await?;
         let ends = deps.store.write_ends(share, epoch, &recovered.held()).await?;
         let rows = rows_of(&recovered.inodes(), share, deps.store.as_ref()).await?;
@@ -137,6 +138,7 @@ impl Engine {
         let engine = Arc::new(Engine {
             share,
             epoch,
+            lease,
             record,
             settings,
             store: deps.store,
@@ -236,6 +238,7 @@ async fn tick(engine: Weak<Engine>) {
         tokio::time::sleep(TICK).await;
         let Some(engine) = engine.upgrade() else { return };
         engine.claims.tick(engine.clock.monotonic());
+        engine.note_unplaced();
         engine.record_quotas().await;
     }
 }

@@ -2,7 +2,7 @@
 //! must never leave neither the old content nor the new.
 
 use crate::cell::Cell;
-use crate::engine::{Engine, dir_wcc};
+use crate::engine::{DurabilityClass, Engine, dir_wcc};
 use crate::names::{RACES_MAX, name_event};
 use dfs_log::Rule;
 use dfs_model::{FsError, InodeId, Timestamp};
@@ -88,7 +88,7 @@ impl Engine {
             None => None,
         };
         if let Some(Parties { moved, replaced: Some(_) }) = &parties {
-            self.stable_before_replace(moved).await?;
+            self.stable_before_replace(cx, moved).await?;
         }
         let gates = match &parties {
             Some(found) => Some(take_gates(found).await),
@@ -139,12 +139,18 @@ impl Engine {
         Ok(Some(Some(Parties { moved, replaced })))
     }
 
-    /// JOURNAL §4, in every class: the file's records so far are synced before a name that they will replace goes.
-    async fn stable_before_replace(&self, moved: &Cell) -> Result<(), FsError> {
+    /// JOURNAL §4, in every class: the file's records so far are synced, or placed where the box may be lost, before a name
+    /// that they will replace goes.
+    async fn stable_before_replace(&self, cx: &RequestContext, moved: &Cell) -> Result<(), FsError> {
         if self.mutations.off(Rule::DataBeforeRenameOver) {
             return Ok(());
         }
-        self.sync_inode(moved.inode).await
+        match self.settings.class {
+            DurabilityClass::Relaxed | DurabilityClass::Local => self.sync_inode(moved.inode).await,
+            DurabilityClass::Remote => {
+                self.placed(moved.inode, self.journal.last_seq(moved.inode), cx.deadline).await
+            }
+        }
     }
 
     fn renamed(&self, applied: &Applied<Renamed>, from_dir: &Cell, to_dir: &Cell) -> RenameReply {

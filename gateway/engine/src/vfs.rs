@@ -33,6 +33,10 @@ impl Vfs for Engine {
         self.write_verifier()
     }
 
+    fn standing(&self) -> Standing {
+        self.lease_standing()
+    }
+
     async fn resolve(&self, _cx: &RequestContext, handle: &[u8]) -> VfsResult<Resolved> {
         self.do_resolve(handle).await
     }

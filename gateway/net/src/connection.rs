@@ -204,7 +204,7 @@ impl<S: Service> Connection<S> {
             }
             match self.poll_flush(cx) {
                 Ok(moved) => progress |= moved,
-                Err(_) => return Poll::Ready(CloseReason::Error),
+                Err(reason) => return Poll::Ready(reason),
             }
             if let Some(reason) = self.ended
                 && self.in_flight == self.unstarted()
@@ -451,11 +451,15 @@ impl<S: Service> Connection<S> {
         Poll::Ready(self.pump(filled))
     }
 
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<bool, CloseReason> {
         let mut progress = false;
         while !self.out.is_empty() {
             let stream = &self.stream;
-            let flushed = self.out.flush(|slices| stream.try_write_vectored(slices))?;
+            let flushed = self.out.flush(|slices| stream.try_write_vectored(slices));
+            let flushed = flushed.map_err(|_| CloseReason::Error)?;
+            if flushed.shut {
+                return Err(CloseReason::Shut);
+            }
             if flushed.bytes > 0 {
                 self.shared.metrics.sent.increment(flushed.bytes as u64);
                 if let Some(done) = flushed.done {
@@ -466,7 +470,7 @@ impl<S: Service> Connection<S> {
             }
             if !self.out.is_empty() {
                 match self.stream.poll_write_ready(cx) {
-                    Poll::Ready(result) => result?,
+                    Poll::Ready(result) => result.map_err(|_| CloseReason::Error)?,
                     Poll::Pending => break,
                 }
             }

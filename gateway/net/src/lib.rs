@@ -31,4 +31,4 @@ pub use limits::Limits;
 pub use permits::{Held, Pool};
 pub use quiet::Quiet;
 pub use server::{DrainReport, Late, Server, listen};
-pub use service::{Peer, Prepared, Reply, Service};
+pub use service::{Peer, Prepared, Reply, ReplyGate, Service};

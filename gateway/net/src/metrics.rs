@@ -47,10 +47,12 @@ pub(crate) enum CloseReason {
     Slow,
     Stalled,
     Drained,
+    /// A reply may not leave.
+    Shut,
 }
 
 impl CloseReason {
-    pub(crate) const ALL: [CloseReason; 8] = [
+    pub(crate) const ALL: [CloseReason; 9] = [
         CloseReason::Peer,
         CloseReason::Error,
         CloseReason::Garbage,
@@ -59,6 +61,7 @@ impl CloseReason {
         CloseReason::Slow,
         CloseReason::Stalled,
         CloseReason::Drained,
+        CloseReason::Shut,
     ];
 
     pub(crate) fn label(self) -> &'static str {
@@ -71,6 +74,7 @@ impl CloseReason {
             CloseReason::Slow => "slow",
             CloseReason::Stalled => "stalled",
             CloseReason::Drained => "drained",
+            CloseReason::Shut => "shut",
         }
     }
 
@@ -92,7 +96,7 @@ pub(crate) struct NetMetrics {
     pub waits: Counter,
     pub spawned: Counter,
     pub in_flight: Gauge,
-    closed: [Counter; 8],
+    closed: [Counter; 9],
 }
 
 impl NetMetrics {

@@ -4,10 +4,11 @@
 //! request until its last byte is written, and permits are bounded.
 
 use crate::permits::Held;
-use crate::service::{Reply, Service};
+use crate::service::{Reply, ReplyGate, Service};
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 
 /// Payload parts up to this size are copied behind their head: one more slice in a vectored write costs about as much.
 const COPY_MAX: usize = 1024;
@@ -26,6 +27,8 @@ pub(crate) struct Outbound {
     written: u64,
     /// Where each reply ends, with its permits.
     ends: VecDeque<(u64, Held)>,
+    /// Where each reply ends that may leave only while its gate is open.
+    gated: VecDeque<(u64, Arc<dyn ReplyGate>)>,
 }
 
 /// What a flush did.
@@ -33,6 +36,8 @@ pub(crate) struct Flushed {
     pub bytes: usize,
     /// Permits of the requests whose replies were completely written.
     pub done: Option<Held>,
+    /// A reply may not leave: nothing more may be written.
+    pub shut: bool,
 }
 
 impl Outbound {
@@ -48,7 +53,7 @@ impl Outbound {
         let len = reply.len();
         reply.seal(S::mark(len));
         self.queued += (len + 4) as u64;
-        let Reply { head, body, pad } = reply;
+        let Reply { gate, head, body, pad } = reply;
         self.append(&head);
         for part in body {
             if part.len() <= COPY_MAX {
@@ -63,20 +68,40 @@ impl Outbound {
         }
         self.append(ZEROS.get(..pad).unwrap_or_default());
         self.ends.push_back((self.queued, held));
+        if let Some(gate) = gate {
+            self.gate(gate);
+        }
+    }
+
+    /// Notes the gate of the reply queued last; neighbours behind one gate are one entry.
+    fn gate(&mut self, gate: Arc<dyn ReplyGate>) {
+        match self.gated.back_mut() {
+            Some((end, last)) if Arc::ptr_eq(last, &gate) => *end = self.queued,
+            _ => self.gated.push_back((self.queued, gate)),
+        }
+    }
+
+    /// Whether some reply that is not completely written may not leave.
+    fn is_shut(&self) -> bool {
+        self.gated.iter().any(|(_, gate)| !gate.is_open())
     }
 
     fn append(&mut self, bytes: &[u8]) {
         self.tail.extend_from_slice(bytes);
     }
 
-    /// Writes until nothing is left or `write` says that it would block.
+    /// Writes until nothing is left, `write` says that it would block, or a gate is shut, which is looked at before each write.
     /// *Errors:* those of `write`, `WouldBlock` excepted.
     pub(crate) fn flush(
         &mut self,
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<Flushed> {
-        let mut flushed = Flushed { bytes: 0, done: None };
+        let mut flushed = Flushed { bytes: 0, done: None, shut: false };
         while !self.is_empty() {
+            if self.is_shut() {
+                flushed.shut = true;
+                return Ok(flushed);
+            }
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let mut used = 0;
             for (slice, part) in slices.iter_mut().zip(&self.parts) {
@@ -104,6 +129,9 @@ impl Outbound {
                 (Some((_, held)), Some(done)) => done.absorb(held),
                 (ended, done) => *done = ended.map(|(_, held)| held),
             }
+        }
+        while self.gated.front().is_some_and(|(end, _)| *end <= self.written) {
+            self.gated.pop_front();
         }
         Ok(flushed)
     }

@@ -114,9 +114,16 @@ pub trait Service: Send + Sync + 'static {
     fn closed(&self, peer: &Peer);
 }
 
+/// Says whether replies may leave.
+pub trait ReplyGate: Send + Sync + 'static {
+    /// Whether a reply may leave now. Asked just before its bytes are given to the kernel; must not block.
+    fn is_open(&self) -> bool;
+}
+
 /// A reply: encoded bytes, then payload that is written as it is, then padding.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reply {
+    pub(crate) gate: Option<Arc<dyn ReplyGate>>,
     pub(crate) head: BytesMut,
     pub(crate) body: Vec<Bytes>,
     pub(crate) pad: usize,
@@ -131,7 +138,7 @@ impl Reply {
     pub fn with_capacity(capacity: usize) -> Reply {
         let mut head = BytesMut::with_capacity(MARK + capacity);
         head.put_bytes(0, MARK);
-        Reply { head, body: Vec::new(), pad: 0 }
+        Reply { gate: None, head, body: Vec::new(), pad: 0 }
     }
 
     /// A reply whose bytes exist already.
@@ -140,6 +147,13 @@ impl Reply {
         let mut reply = Reply::with_capacity(0);
         reply.body.push(bytes);
         reply
+    }
+
+    /// Lets the reply leave only while a gate is open; behind a closed one the connection ends, and nothing is sent.
+    #[must_use]
+    pub fn behind(mut self, gate: Arc<dyn ReplyGate>) -> Reply {
+        self.gate = Some(gate);
+        self
     }
 
     /// Where to append encoded bytes. Nothing may be taken out of it.

@@ -4,29 +4,41 @@
 use crate::limits::Limits;
 use crate::permits::Pool;
 use crate::server::Server;
-use crate::service::{Peer, Prepared, Reply, Service};
+use crate::service::{Peer, Prepared, Reply, ReplyGate, Service};
 use bytes::{BufMut, Bytes};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 /// First byte of a record: `e` echoes at once, `w` echoes when the gate gives a permit, `b` sends that many KiB back,
-/// `x` is garbage.
+/// `x` is garbage, `g` echoes behind a door.
 struct Toy {
     gate: Semaphore,
     ran: AtomicUsize,
     running_max: AtomicUsize,
     running: AtomicUsize,
+    door: Arc<Door>,
+}
+
+/// Lets replies out until it is shut.
+#[derive(Default)]
+struct Door(AtomicBool);
+
+impl ReplyGate for Door {
+    fn is_open(&self) -> bool {
+        !self.0.load(Ordering::SeqCst)
+    }
 }
 
 impl Toy {
     fn new() -> Arc<Toy> {
         let zero = || AtomicUsize::new(0);
-        Arc::new(Toy { gate: Semaphore::new(0), ran: zero(), running_max: zero(), running: zero() })
+        let (ran, running_max, running) = (zero(), zero(), zero());
+        Arc::new(Toy { gate: Semaphore::new(0), ran, running_max, running, door: Arc::default() })
     }
 }
 
@@ -70,7 +82,7 @@ impl Service for Toy {
         } else {
             reply.head().put_slice(&job);
         }
-        Some(reply)
+        Some(if job[0] == b'g' { reply.behind(self.door.clone()) } else { reply })
     }
 
     fn closed(&self, _: &Peer) {}
@@ -293,4 +305,23 @@ async fn connections_beyond_the_cap_are_closed_at_once() {
     let mut fourth = TcpStream::connect(address).await.unwrap();
     fourth.write_all(&record(b"e")).await.unwrap();
     assert_eq!(receive(&mut fourth).await, b"e");
+}
+
+#[tokio::test]
+async fn reply_behind_a_shut_gate_never_leaves_and_the_connection_ends() {
+    let (server, toy, address, _) = serve(Limits::default()).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&record(b"g one")).await.unwrap();
+    assert_eq!(receive(&mut stream).await, b"g one");
+    toy.door.0.store(true, Ordering::SeqCst);
+    stream.write_all(&record(b"g two")).await.unwrap();
+    let mut rest = Vec::new();
+    // Ends, in whichever way; nothing came.
+    let _ = stream.read_to_end(&mut rest).await;
+    assert_eq!(rest, b"");
+    assert_eq!(toy.ran.load(Ordering::SeqCst), 2, "it ran, and nobody was told");
+    let mut other = TcpStream::connect(address).await.unwrap();
+    other.write_all(&record(b"e three")).await.unwrap();
+    assert_eq!(receive(&mut other).await, b"e three", "what is not behind it is answered");
+    drop(server);
 }

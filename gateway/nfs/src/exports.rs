@@ -3,7 +3,8 @@
 use arc_swap::ArcSwap;
 use dfs_auth::{ClientList, Squash};
 use dfs_model::{ShareCeiling, ShareId};
-use dfs_vfs::Vfs;
+use dfs_net::ReplyGate;
+use dfs_vfs::{Standing, Vfs};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +35,13 @@ impl ShareExport {
     #[must_use]
     pub fn admits(&self, client: SocketAddr) -> bool {
         (!self.secure || client.port() < 1024) && self.clients.allows(client.ip())
+    }
+}
+
+/// Replies about a share leave while this gateway owns it.
+impl ReplyGate for ShareExport {
+    fn is_open(&self) -> bool {
+        self.vfs.standing() == Standing::Valid
     }
 }
 

@@ -23,7 +23,7 @@ use dfs_rpc::{
     AcceptStatus, AuthStatus, AuthSys, CallError, CallHeader, Decode, Encode, Flavor, OpaqueAuth, Reader,
 };
 use dfs_rpc::{Rejected, ReplyHeader, record};
-use dfs_vfs::{CancelFlag, FileHandle, RequestContext};
+use dfs_vfs::{CancelFlag, FileHandle, RequestContext, Standing};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -38,11 +38,21 @@ pub struct NfsConfig {
     pub deadline: Duration,
     /// Bounds of the replay cache.
     pub replay: DrcLimits,
+    /// How long a reply waits for a lapsed lease to be renewed before its connection is closed: the database may be away for
+    /// a moment, and a client that is cut off comes back at once.
+    pub lapse: Duration,
 }
+
+/// How often a lapsed lease is looked at.
+const LAPSE_LOOK: Duration = Duration::from_millis(20);
 
 impl Default for NfsConfig {
     fn default() -> NfsConfig {
-        NfsConfig { deadline: Duration::from_secs(10), replay: DrcLimits::default() }
+        NfsConfig {
+            deadline: Duration::from_secs(10),
+            replay: DrcLimits::default(),
+            lapse: Duration::from_secs(10),
+        }
     }
 }
 
@@ -241,7 +251,13 @@ impl NfsService {
     }
 
     /// The job stays in its box: what a future holds is copied each time it is moved.
-    async fn run_nfs(&self, peer: &Arc<Peer>, mut job: Box<NfsJob>) -> Option<Reply> {
+    async fn run_nfs(&self, peer: &Arc<Peer>, job: Box<NfsJob>) -> Option<Reply> {
+        let export = job.call.export.clone();
+        let reply = self.answer_nfs(peer, job).await?;
+        Some(self.behind_lease(reply, export).await)
+    }
+
+    async fn answer_nfs(&self, peer: &Arc<Peer>, mut job: Box<NfsJob>) -> Option<Reply> {
         let (xid, procedure, started) = (job.xid, job.procedure, job.started);
         let guard = match &job.call.cx.replay {
             None => None,
@@ -271,13 +287,26 @@ impl NfsService {
         Some(reply)
     }
 
+    /// Puts what was found out about a share behind its lease, which is looked at again as the reply leaves (JOURNAL F2).
+    async fn behind_lease(&self, reply: Reply, export: Arc<ShareExport>) -> Reply {
+        let since = self.clock.monotonic();
+        while export.vfs.standing() == Standing::Lapsed
+            && self.clock.monotonic().since(since) < self.config.lapse
+        {
+            tokio::time::sleep(LAPSE_LOOK).await;
+        }
+        reply.behind(export)
+    }
+
     async fn run_mount(&self, peer: &Peer, xid: u32, credential: OpaqueAuth, work: MountWork) -> Reply {
         let mut reply = success(xid, 128);
         let client = peer.address.ip();
+        let mut about = None;
         match work {
             MountWork::Mount(path) => {
                 let now = self.clock.monotonic();
                 let context = |export: &Arc<ShareExport>, credentials| {
+                    about = Some(export.clone());
                     self.context(peer, export, credentials, None, now)
                 };
                 let (exports, mounts) = (self.exports.as_ref(), &self.mounts);
@@ -290,7 +319,10 @@ impl NfsService {
             MountWork::UnmountAll => self.mounts.remove(client, None, &self.metrics),
             MountWork::Export => mountd::export_list(self.exports.as_ref()).encode(reply.head()),
         }
-        reply
+        match about {
+            Some(export) => self.behind_lease(reply, export).await,
+            None => reply,
+        }
     }
 }
 

@@ -23,6 +23,9 @@ pub trait Vfs: Send + Sync + 'static {
     fn handle_of(&self, attrs: &Attrs) -> FileHandle;
     /// The write verifier of this epoch.
     fn verifier(&self) -> WriteVerifier;
+    /// Whether replies about the share may leave (JOURNAL F2). A protocol asks after the work, as late as it can, for every
+    /// reply, of reads too; it sends none and ends the connection unless the answer is [`Standing::Valid`]. Costs little.
+    fn standing(&self) -> Standing;
 
     /// Checks a handle and finds its inode. *Errors:* `BadHandle` for bytes that we did not make, `StaleHandle` for what
     /// is gone.

@@ -116,3 +116,14 @@ pub struct StreamChange {
     pub name: Bytes,
     pub to: Option<Bytes>,
 }
+
+/// Whether this gateway may speak for a share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It owns the share.
+    Valid,
+    /// Its lease has run out and may be renewed: what was found out before may be told then.
+    Lapsed,
+    /// Another gateway owns the share: nothing may be told any more.
+    Lost,
+}

@@ -1,6 +1,7 @@
 //! The trait and its requests and replies.
 
 use crate::error::StoreResult;
+use crate::lease::Lease;
 use crate::share::{QuotaEntry, ShareRecord, StateTable, Usage};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -450,6 +451,9 @@ pub trait MetadataStore: Send + Sync + 'static {
 
     /// Takes the next epoch of a share. Durable on return (JOURNAL §7.1).
     async fn begin_epoch(&self, share: ShareId) -> StoreResult<Epoch>;
+    /// The lease of this store's newest opening of a share ([`MetadataStore::begin_epoch`]); one that is over where it was
+    /// not opened. A newer opening, here or elsewhere, ends it for good.
+    fn lease(&self, share: ShareId) -> Arc<Lease>;
     /// Lowers `ends[e]` to `min(ends[e], held)` for **every** epoch below `epoch` (0 where the caller holds no journal of
     /// it) and answers the resulting table. Durable on return (JOURNAL §2, §7.4).
     async fn write_ends(

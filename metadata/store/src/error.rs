@@ -29,6 +29,19 @@ pub enum StoreError {
         /// Who.
         holder: String,
     },
+    /// What the share acknowledged may be in another gateway's journal only, and its class needs it.
+    #[error(
+        "the journal of the share is in the data folder of gateway '{holder}', with {bytes} bytes of {files} files that are nowhere else as \
+         of its last renewal: serve the share there or with that data folder, have it hand the share over, or abandon that journal"
+    )]
+    Stranded {
+        /// Whose.
+        holder: String,
+        /// Bytes that only it has.
+        bytes: u64,
+        /// Of how many files.
+        files: u64,
+    },
     /// The database cannot do it now; nothing was changed.
     #[error("the metadata database cannot be used now: {0}")]
     Unavailable(String),
@@ -65,7 +78,9 @@ impl StoreError {
     pub fn retry(&self) -> Retry {
         match self {
             StoreError::Raced => Retry::Now,
-            StoreError::Owned { .. } | StoreError::Unavailable(_) => Retry::Later,
+            StoreError::Owned { .. } | StoreError::Stranded { .. } | StoreError::Unavailable(_) => {
+                Retry::Later
+            }
             StoreError::Refused(_) | StoreError::Replayed(_) | StoreError::NoShare(_) => Retry::No,
             StoreError::Fenced { .. }
             | StoreError::Unusable(_)
@@ -81,7 +96,7 @@ impl StoreError {
             StoreError::Refused(error) => error.clone(),
             StoreError::Replayed(_) | StoreError::Unusable(_) => FsError::Internal,
             StoreError::Raced | StoreError::Unavailable(_) => FsError::delay(),
-            StoreError::Owned { .. } => FsError::Moved,
+            StoreError::Owned { .. } | StoreError::Stranded { .. } => FsError::Moved,
             StoreError::Fenced { .. } => FsError::Fenced,
             StoreError::NoShare(_) => FsError::StaleHandle,
             StoreError::Poisoned(_) => FsError::ReadOnlyShare,

@@ -36,7 +36,8 @@ impl MemoryStore {
     #[must_use]
     pub fn with_mutations(mutations: Mutations) -> MemoryStore {
         let rows = Arc::new(Memtable::new(false));
-        Store { backend: Memory { rows, section: Mutex::new(()), version: AtomicU64::new(0), mutations } }
+        let backend = Memory { rows, section: Mutex::new(()), version: AtomicU64::new(0), mutations };
+        Store { backend, leases: Default::default() }
     }
 
     /// Bytes of memory that its rows take, estimated.

@@ -1,6 +1,7 @@
 //! The store around the operations: one mapping from the trait to operation functions, for every row-level backend.
 
 use crate::kv::View;
+use crate::lease::Lease;
 use crate::ops::{self, Tx};
 use crate::{
     Applied, CommitToken, CreateRequest, Created, Dentry, DirPage, LinkRequest, Linked, MetadataStore,
@@ -13,6 +14,8 @@ use bytes::Bytes;
 use dfs_log::{Mutations, Rule};
 use dfs_model::quota::{Quota, QuotaSubject};
 use dfs_model::{Cookie, Epoch, ExtentRun, Inode, InodeId, Name, PackId, ReplayKey, ShareId, Timestamp};
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What placing one small file writes into a redo record, and the most that is guessed; bytes.
@@ -67,12 +70,24 @@ pub trait Backend: Send + Sync + 'static {
 pub struct Store<B> {
     /// The backend.
     pub(crate) backend: B,
+    /// Leases of the newest openings: without end until the next one.
+    pub(crate) leases: Leases,
 }
+
+/// Leases by share.
+pub type Leases = Mutex<HashMap<ShareId, Arc<Lease>>>;
 
 impl<B: Backend> Store<B> {
     fn read<T>(&self, share: ShareId, op: impl FnOnce(&Tx<'_>) -> StoreResult<T>) -> StoreResult<T> {
         let view = self.backend.view()?;
         op(&Tx::new(&view, share, self.backend.mutations()))
+    }
+
+    /// Ends the lease of the opening before and begins that of this one.
+    fn opened(&self, share: ShareId) {
+        if let Some(before) = self.leases.lock().insert(share, Lease::endless()) {
+            before.lose();
+        }
     }
 
     async fn write_durably<T: Send>(&self, share: ShareId, op: Op<'_, T>) -> StoreResult<T> {
@@ -166,9 +181,16 @@ impl<B: Backend> MetadataStore for Store<B> {
     async fn begin_epoch(&self, share: ShareId) -> StoreResult<Epoch> {
         if self.backend.mutations().off(Rule::EpochDurableFirst) {
             let applied = self.backend.write(share, Space::Always, &|tx| ops::begin_epoch(tx)).await?;
+            self.opened(share);
             return Ok(applied.value);
         }
-        self.write_durably(share, &|tx| ops::begin_epoch(tx)).await
+        let epoch = self.write_durably(share, &|tx| ops::begin_epoch(tx)).await?;
+        self.opened(share);
+        Ok(epoch)
+    }
+
+    fn lease(&self, share: ShareId) -> Arc<Lease> {
+        self.leases.lock().get(&share).cloned().unwrap_or_else(Lease::over)
     }
 
     async fn write_ends(

@@ -119,7 +119,7 @@ fn least_names(ledger: &Ledger, class: DurabilityClass, end: End, now: Duration)
     let answered = ledger.names.iter().rposition(|version| version.answered.is_some()).unwrap_or(0);
     match (end, class) {
         (End::ProcessDeath, _) => answered,
-        (End::PowerCut, DurabilityClass::Local) => answered.max(ledger.stable),
+        (End::PowerCut, DurabilityClass::Local | DurabilityClass::Remote) => answered.max(ledger.stable),
         (End::PowerCut, DurabilityClass::Relaxed) => {
             ledger.names.iter().rposition(|version| old_enough(version.answered, now)).unwrap_or(0)
         }
@@ -177,7 +177,9 @@ fn files(
         let floor = version.floors.get(&entry.file).copied().unwrap_or(0);
         let least = match (end, class) {
             (End::ProcessDeath, _) => answered,
-            (End::PowerCut, DurabilityClass::Local) => history.stable.max(old).max(floor),
+            (End::PowerCut, DurabilityClass::Local | DurabilityClass::Remote) => {
+                history.stable.max(old).max(floor)
+            }
             (End::PowerCut, DurabilityClass::Relaxed) => old.max(floor),
         };
         let there = &found[path];

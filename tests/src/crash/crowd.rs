@@ -246,7 +246,7 @@ impl Player<'_> {
         if let Ok(reply) = &created {
             self.ledger.know(reply.inode, file);
         }
-        if self.class == DurabilityClass::Local && answered.is_some() {
+        if self.class != DurabilityClass::Relaxed && answered.is_some() {
             self.ledger.stabilize_names();
         }
         if wrote {
@@ -329,7 +329,7 @@ impl Player<'_> {
             chosen.for_each(|(_, change)| change.apply(&mut names));
             let whole = at == first_whole && must != 0;
             self.ledger.push_names(names, BTreeMap::new(), whole.then_some(now));
-            if whole && self.class == DurabilityClass::Local {
+            if whole && self.class != DurabilityClass::Relaxed {
                 self.ledger.stabilize_names();
             }
         }

@@ -108,6 +108,42 @@ fn relaxed_history_cut_at_any_step_leaves_an_allowed_state_3() {
 }
 
 #[test]
+fn remote_history_cut_at_any_step_leaves_an_allowed_state() {
+    let (first, count) = (number("TESTS_SEED", 1), number("TESTS_SEEDS", 40));
+    let seeds = (first..first + count).filter(|seed| seed % (4 * SHARDS) == 6);
+    for seed in seeds {
+        let plan = life::Plan::of(DurabilityClass::Remote);
+        if let Err(why) = life::history(seed, &plan, &dfs_log::Mutations::none()) {
+            panic!("class remote, seed {seed}: {why}");
+        }
+    }
+}
+
+#[test]
+fn remote_share_needs_no_journal_for_what_it_acknowledged() {
+    for seed in 1..=60 {
+        let none = dfs_log::Mutations::none();
+        assert_eq!(directed::box_lost(seed, &none), Ok(()), "seed {seed}");
+        assert_eq!(directed::renamed_over_box_lost(seed, &none), Ok(()), "seed {seed}");
+        let dropped = dfs_log::Mutations::dropping(&[dfs_log::Rule::DataBeforeRenameOver]);
+        assert!(directed::renamed_over_box_lost(seed, &dropped).is_err(), "seed {seed} sees nothing");
+    }
+}
+
+#[test]
+fn remote_commit_is_told_to_wait_while_the_bucket_is_away_and_loses_nothing() {
+    for seed in 1..=10 {
+        assert_eq!(directed::commit_waits_for_the_bucket(seed), Ok(()), "seed {seed}");
+    }
+}
+
+#[test]
+fn remote_clients_that_wait_at_the_same_time_share_packs() {
+    let packs = directed::packs_of_commits(100).unwrap();
+    assert!((1..=15).contains(&packs), "{packs} packs for 100 files");
+}
+
+#[test]
 fn size_and_times_set_together_go_on_from_segment_to_segment() {
     assert_eq!(directed::sizes_and_times(1), Ok(()));
 }

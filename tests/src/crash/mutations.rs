@@ -154,6 +154,10 @@ dropped_are_caught! {
         ReaderVerifies by seed 4 of Box::new(directed::late_reader);
     "reader resolves again": reader_resolves_again_dropped_is_caught,
         ReaderResolvesAgain by seed 1 of Box::new(directed::deleted_while_read);
+    "fence, inside the transaction": fence_in_transaction_dropped_is_caught,
+        FenceInTransaction by seed 1 of Box::new(directed::placed_after_takeover);
+    "lease on every reply": lease_on_every_reply_dropped_is_caught,
+        LeaseOnEveryReply by seed 1 of Box::new(directed::replied_after_takeover);
 }
 
 /// The rest of the table.
@@ -181,12 +185,6 @@ fn other_rows() -> Vec<Row> {
         row("compaction compares", Rule::CompactionCompares, Catch::NotBuilt("compaction")),
         row("clone drains source and target", Rule::CloneDrains, Catch::NotBuilt("clones")),
         row("clone durable before next record", Rule::CloneDurableFirst, Catch::NotBuilt("clones")),
-        row(
-            "fence, inside the transaction",
-            Rule::FenceInTransaction,
-            Catch::NotBuilt("two gateways on one share"),
-        ),
-        row("lease on every reply", Rule::LeaseOnEveryReply, Catch::NotBuilt("leases between gateways")),
     ]
 }
 

@@ -111,7 +111,7 @@ impl Player<'_> {
     }
 
     pub(super) fn stable_data(&mut self, file: FileNumber) {
-        if self.class == DurabilityClass::Local {
+        if self.class != DurabilityClass::Relaxed {
             self.ledger.stabilize(file);
         }
     }
@@ -198,7 +198,7 @@ impl Player<'_> {
         self.ledger.push_names(names, floors, done.is_ok().then_some(now));
         match done {
             Ok(()) => {
-                if self.class == DurabilityClass::Local {
+                if self.class != DurabilityClass::Relaxed {
                     self.ledger.stabilize_names();
                 }
                 Ok(Outcome::Answered)

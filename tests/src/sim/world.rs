@@ -305,11 +305,29 @@ impl World {
         if let Some(steps) = options.cut_after {
             options.disk.cut_after(steps);
         }
-        let bucket = options.bucket.clone();
-        let journal_bytes = SEGMENT * options.tuning.segments;
         let poison = Poison::default();
         let store = open_store(options, &clock, &poison).await?;
-        let segments = options.disk.sub(options.tuning.journal).map_err(|error| error.to_string())?;
+        World::serve(options, options.tuning.journal, clock, entropy, store, poison).await
+    }
+
+    /// Another gateway on the same names and the same bucket, with a journal of its own; it takes the share.
+    pub async fn taken_over(&self, options: &WorldOptions) -> Result<World, String> {
+        let entropy: Arc<dyn Entropy> = Arc::new(SimEntropy::new(!options.seed ^ (options.lives << 32)));
+        let (clock, store) = (self.clock.clone(), self.store.clone());
+        World::serve(options, "journal of another gateway", clock, entropy, store, Poison::default()).await
+    }
+
+    async fn serve(
+        options: &WorldOptions,
+        journal: &str,
+        clock: Arc<SimClock>,
+        entropy: Arc<dyn Entropy>,
+        store: Arc<EmbeddedStore>,
+        poison: Poison,
+    ) -> Result<World, String> {
+        let bucket = options.bucket.clone();
+        let journal_bytes = SEGMENT * options.tuning.segments;
+        let segments = options.disk.sub(journal).map_err(|error| error.to_string())?;
         let pool =
             SegmentPool::open(segments, pool_config(&options.mutations, &poison, journal_bytes, "journal"));
         let pool = pool.map_err(|error| error.to_string())?;
@@ -495,6 +513,6 @@ impl World {
 fn sync_max(class: DurabilityClass) -> Duration {
     match class {
         DurabilityClass::Relaxed => Duration::from_millis(100),
-        DurabilityClass::Local => Duration::from_secs(1),
+        DurabilityClass::Local | DurabilityClass::Remote => Duration::from_secs(1),
     }
 }

@@ -1,6 +1,7 @@
 //! The whole way from a socket to `ModelVfs` and back, over loopback, with our own client.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod fence;
 mod matrix;
 mod objects;
 mod protocol;

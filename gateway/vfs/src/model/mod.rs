@@ -23,6 +23,7 @@ pub struct ModelVfs {
     handle_key: [u8; 16],
     clock: Arc<dyn Clock>,
     tree: Mutex<Tree>,
+    standing: Mutex<Standing>,
 }
 
 impl ModelVfs {
@@ -35,7 +36,8 @@ impl ModelVfs {
         root: (u16, u32, u32),
     ) -> ModelVfs {
         let now = clock.wall();
-        ModelVfs { share, handle_key, clock, tree: Mutex::new(Tree::new(root, now)) }
+        let (tree, standing) = (Mutex::new(Tree::new(root, now)), Mutex::new(Standing::Valid));
+        ModelVfs { share, handle_key, clock, tree, standing }
     }
 
     /// The same share, its root made at this time.
@@ -46,6 +48,11 @@ impl ModelVfs {
             (row.atime, row.mtime, row.ctime, row.btime) = (at, at, at, at);
         }
         self
+    }
+
+    /// Says from now on how the share's ownership stands; it owns the share from the start.
+    pub fn set_standing(&self, standing: Standing) {
+        *self.standing.lock() = standing;
     }
 
     fn verifier_now(&self) -> WriteVerifier {

@@ -158,6 +158,10 @@ impl Vfs for ModelVfs {
         self.verifier_now()
     }
 
+    fn standing(&self) -> Standing {
+        *self.standing.lock()
+    }
+
     async fn resolve(&self, _cx: &RequestContext, handle: &[u8]) -> VfsResult<Resolved> {
         let handle = FileHandle::decode(handle, &self.handle_key).map_err(|_| FsError::BadHandle)?;
         if handle.share != self.share || handle.kind != HandleKind::Inode {

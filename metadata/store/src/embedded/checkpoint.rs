@@ -82,7 +82,7 @@ pub fn spawn(shared: &Arc<Shared>) -> tokio::task::JoinHandle<()> {
 
 async fn prune(shared: Arc<Shared>) {
     let now = shared.config.clock.wall();
-    let store = Store { backend: super::Embedded::new(shared, None) };
+    let store = Store { backend: super::Embedded::new(shared, None), leases: Default::default() };
     if let Err(error) = store.prune_replays(now).await {
         tracing::warn!(%error, "pruning of stored outcomes failed");
     }

@@ -54,7 +54,7 @@ impl EmbeddedStore {
             Shared::checkpoint(&shared).await.map_err(no_room_to_open)?;
         }
         let task = super::checkpoint::spawn(&shared);
-        let store = Store { backend: Embedded::new(shared, Some(task)) };
+        let store = Store { backend: Embedded::new(shared, Some(task)), leases: Default::default() };
         store.finish_deletions().await?;
         Ok(store)
     }

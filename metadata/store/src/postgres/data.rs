@@ -2,7 +2,6 @@
 
 use super::Inner;
 use super::call::{Answered, Effect};
-use super::names::answers;
 use super::sql::Query;
 use super::values::{Param, Uuid, capped};
 use crate::ops;
@@ -165,7 +164,7 @@ impl Inner {
         params.extend::<[Param<'_>; 2]>([&wanted, &ours]);
         arrays.push(&mut params);
         let answered = self.call(Query::Place, Effect::Changes, &params).await?;
-        let placed = match placed(share, epoch, request, &answered) {
+        let placed = match placed(self, share, epoch, request, &answered) {
             Ok(_) if answered.again && request.packs.is_empty() => self.placed_before(share, request).await?,
             Err(StoreError::Refused(FsError::Internal)) if answered.again => {
                 self.placed_before(share, request).await?
@@ -205,7 +204,8 @@ impl Inner {
     ) -> StoreResult<Applied<bool>> {
         let params: [Param<'_>; 3] = [&Uuid(share.0), &(epoch.0 as i32), &capped(inode.0)];
         let answered = self.call(Query::Reap, Effect::Changes, &params).await?;
-        let done = answers(share, epoch, &answered)?.first().is_some_and(|answer| answer.number == Some(1));
+        let done =
+            self.answers(share, epoch, &answered)?.first().is_some_and(|answer| answer.number == Some(1));
         self.changed(share, &[inode]);
         Ok(Applied { value: done, commit: self.committed() })
     }
@@ -222,7 +222,7 @@ impl Inner {
         let params: [Param<'_>; 6] =
             [&Uuid(share.0), &(epoch.0 as i32), &Uuid(pack.0), &capped(len), &now.secs, &(now.nanos as i32)];
         let answered = self.call(Query::PackBegin, Effect::Changes, &params).await?;
-        match answers(share, epoch, &answered) {
+        match self.answers(share, epoch, &answered) {
             Err(StoreError::Refused(FsError::Exists)) if answered.again => {
                 let row = self.pack(share, pack).await?;
                 let ours = row
@@ -249,7 +249,7 @@ impl Inner {
             [&Uuid(share.0), &(epoch.0 as i32), &ids, &now.secs, &(now.nanos as i32)];
         let answered = self.call(Query::PacksBury, Effect::Changes, &params).await?;
         let mut dead = Vec::new();
-        for answer in answers(share, epoch, &answered)? {
+        for answer in self.answers(share, epoch, &answered)? {
             let nth = answer.number.and_then(|number| usize::try_from(number - 1).ok());
             let pack =
                 nth.and_then(|nth| packs.get(nth)).ok_or_else(|| damaged("answer", "position of a pack"))?;
@@ -268,14 +268,20 @@ impl Inner {
         let ids: Vec<Uuid> = packs.iter().map(|pack| Uuid(pack.0)).collect();
         let params: [Param<'_>; 3] = [&Uuid(share.0), &(epoch.0 as i32), &ids];
         let answered = self.call(Query::PacksForget, Effect::Changes, &params).await?;
-        answers(share, epoch, &answered)?;
+        self.answers(share, epoch, &answered)?;
         Ok(Applied { value: (), commit: self.committed() })
     }
 }
 
-fn placed(share: ShareId, epoch: Epoch, request: &PlaceRequest, answered: &Answered) -> StoreResult<Placed> {
+fn placed(
+    store: &Inner,
+    share: ShareId,
+    epoch: Epoch,
+    request: &PlaceRequest,
+    answered: &Answered,
+) -> StoreResult<Placed> {
     let mut parts: Vec<Option<PlacedInode>> = request.inodes.iter().map(|_| None).collect();
-    for answer in answers(share, epoch, answered)? {
+    for answer in store.answers(share, epoch, answered)? {
         let nth = answer.number.and_then(|number| usize::try_from(number - 1).ok());
         let outcome = match (answer.what.as_str(), answer.inode) {
             ("placed", Some(row)) => PlacedInode::Placed(row),

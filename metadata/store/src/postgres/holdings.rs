@@ -2,7 +2,7 @@
 
 use super::Inner;
 use super::call::Effect;
-use super::names::{answers, word};
+use super::names::word;
 use super::rows::Columns;
 use super::sql::Query;
 use super::values::{Param, Uuid, capped, identity, read_identity};
@@ -161,7 +161,7 @@ impl Inner {
             &i_over_ns,
         ];
         let answered = self.call(Query::QuotaSet, Effect::Changes, &params).await?;
-        answers(share, epoch, &answered)?;
+        self.answers(share, epoch, &answered)?;
         Ok(Applied { value: (), commit: self.committed() })
     }
 }

@@ -32,7 +32,7 @@ mod upkeep;
 mod values;
 
 pub use notify::Changed;
-pub use owner::Ownership;
+pub use owner::{Abandoned, Owner, Ownership};
 
 use crate::metrics::PostgresMetrics;
 use crate::{CommitToken, StoreError, StoreResult};
@@ -76,9 +76,6 @@ pub struct PostgresConfig {
     pub holder: String,
     /// How long a share stays this gateway's without a renewal.
     pub lease: Duration,
-    /// Whether a share whose newest journal is in another gateway's data folder may be taken, once its lease has ended: only
-    /// where every acknowledged byte is in the object store (JOURNAL F3).
-    pub take_over: bool,
     /// Measures leases: boot time.
     pub clock: Arc<dyn Clock>,
     /// Names connections and calls.
@@ -86,8 +83,7 @@ pub struct PostgresConfig {
 }
 
 impl PostgresConfig {
-    /// Defaults: schema `dfs`, TLS with the system's certificates, 16 connections, 10 s of patience, a lease of 15 s, nothing
-    /// taken over.
+    /// Defaults: schema `dfs`, TLS with the system's certificates, 16 connections, 10 s of patience, a lease of 15 s.
     #[must_use]
     pub fn new(
         url: String,
@@ -104,7 +100,6 @@ impl PostgresConfig {
             patience: Duration::from_secs(10),
             holder,
             lease: Duration::from_secs(15),
-            take_over: false,
             clock,
             entropy,
         }
@@ -129,6 +124,8 @@ struct Inner {
     doors: names::Doors,
     looks: look::Looks,
     ownership: owner::Table,
+    /// A share has a new owner, somebody says: renew and see whether it was ours.
+    renew_asked: Arc<tokio::sync::Notify>,
     changes: notify::Outbox,
     down: AtomicBool,
     metrics: PostgresMetrics,
@@ -159,6 +156,7 @@ impl PostgresStore {
             doors: names::Doors::new(),
             looks: look::Looks::default(),
             ownership: owner::Table::default(),
+            renew_asked: Arc::default(),
             changes,
             down: AtomicBool::new(false),
             metrics: PostgresMetrics::new(),

@@ -107,9 +107,21 @@ pub struct Answer {
     pub acl: Option<Vec<u8>>,
 }
 
-/// Reads an operation's rows; refusals become errors.
-pub fn answers(share: ShareId, ours: Epoch, answered: &Answered) -> StoreResult<Vec<Answer>> {
-    answered.rows.iter().map(|row| answer(share, ours, &mut Columns::of(row))).collect()
+impl Inner {
+    /// The answers of a call made in epoch `ours`. *Errors:* what they say; a fenced one ends the lease of that opening.
+    pub(super) fn answers(
+        &self,
+        share: ShareId,
+        ours: Epoch,
+        answered: &Answered,
+    ) -> StoreResult<Vec<Answer>> {
+        let read: StoreResult<Vec<Answer>> =
+            answered.rows.iter().map(|row| answer(share, ours, &mut Columns::of(row))).collect();
+        if matches!(read, Err(StoreError::Fenced { .. })) {
+            self.ownership.fenced(share, ours);
+        }
+        read
+    }
 }
 
 fn answer(share: ShareId, ours: Epoch, columns: &mut Columns<'_>) -> StoreResult<Answer> {
@@ -219,7 +231,7 @@ impl Inner {
         context.push(&mut params);
         params.extend_from_slice(rest);
         let answered = self.call(query, effect, &params).await?;
-        answers(cx.share, cx.epoch, &answered).map(Parts)
+        self.answers(cx.share, cx.epoch, &answered).map(Parts)
     }
 
     pub(super) fn applied<T>(&self, value: T) -> Applied<T> {

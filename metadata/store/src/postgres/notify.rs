@@ -82,11 +82,10 @@ impl Inner {
                 // Nobody listening is fine.
                 let _ = self.changes.heard.send(told);
             }
-            ["share", of, holder] => {
+            ["share", of, _] => {
                 let Some(of) = share(of) else { return };
-                if *holder != self.config.holder {
-                    self.ownership.lost(of);
-                }
+                // An old message may say what is not so any more: the database decides.
+                self.renew_asked.notify_one();
                 let _ = self.changes.heard.send(Changed::Share(of));
             }
             _ => tracing::debug!(payload, "a message on the channel of changes that is not ours"),

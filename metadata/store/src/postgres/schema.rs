@@ -17,6 +17,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("names", include_str!("sql/03_names.sql")),
     ("data", include_str!("sql/04_data.sql")),
     ("shares", include_str!("sql/05_shares.sql")),
+    ("owners", include_str!("sql/06_owners.sql")),
 ];
 
 /// Oldest server that has all that is used (`pg_terminate_backend` that waits).

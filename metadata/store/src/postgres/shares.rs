@@ -2,7 +2,6 @@
 
 use super::Inner;
 use super::call::Effect;
-use super::names::answers;
 use super::sql::Query;
 use super::values::{Param, Uuid, capped, identity};
 use crate::ops;
@@ -39,7 +38,7 @@ impl Inner {
             &identity(&Identity::Gid(gid)),
         ];
         let answered = self.call(Query::CreateShare, Effect::Grows, &params).await?;
-        match answers(record.share, NO_EPOCH, &answered) {
+        match self.answers(record.share, NO_EPOCH, &answered) {
             Err(StoreError::Refused(FsError::Exists)) if answered.again => {
                 let there = self.share(record.share).await?;
                 let ours = there.handle_key == record.handle_key && there.epoch == NO_EPOCH;
@@ -60,14 +59,14 @@ impl Inner {
         let (keys, values) = columns(settings)?;
         let answered =
             self.call(Query::SetSettings, Effect::Changes, &[&Uuid(share.0), &keys, &values]).await?;
-        answers(share, NO_EPOCH, &answered).map(drop)
+        self.answers(share, NO_EPOCH, &answered).map(drop)
     }
 
     /// See [`crate::MetadataStore::delete_share`].
     pub(super) async fn delete_share(&self, share: ShareId) -> StoreResult<()> {
         let answered = self.call(Query::DeleteShare, Effect::Changes, &[&Uuid(share.0)]).await?;
         self.ownership.forget(share);
-        match answers(share, NO_EPOCH, &answered) {
+        match self.answers(share, NO_EPOCH, &answered) {
             Err(StoreError::NoShare(_)) if answered.again => Ok(()),
             other => other.map(drop),
         }
@@ -85,7 +84,7 @@ impl Inner {
         let ends: Vec<i64> = held.iter().map(|(_, n)| capped(*n)).collect();
         let params: [Param<'_>; 4] = [&Uuid(share.0), &(epoch.0 as i32), &epochs, &ends];
         let answered = self.call(Query::WriteEnds, Effect::Changes, &params).await?;
-        let rows = answers(share, epoch, &answered)?;
+        let rows = self.answers(share, epoch, &answered)?;
         let read = rows.iter().map(|answer| {
             let epoch = answer.code.as_ref().and_then(|code| code.parse().ok());
             let n = answer.number.and_then(|number| u64::try_from(number).ok());
@@ -107,7 +106,7 @@ impl Inner {
         let (key, value) = (key.as_ref(), value.map(|value| value.as_ref()));
         let params: [Param<'_>; 5] = [&Uuid(share.0), &(epoch.0 as i32), &(table as i32), &key, &value];
         let answered = self.call(Query::StatePut, Effect::Changes, &params).await?;
-        answers(share, epoch, &answered)?;
+        self.answers(share, epoch, &answered)?;
         Ok(Applied { value: (), commit: self.committed() })
     }
 }

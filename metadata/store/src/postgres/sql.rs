@@ -124,6 +124,8 @@ pub enum Query {
     SetSettings,
     DeleteShare,
     Take,
+    Abandon,
+    Owner,
     Renew,
     Release,
     Fold,
@@ -173,6 +175,8 @@ pub static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
         SetSettings,
         DeleteShare,
         Take,
+        Abandon,
+        Owner,
         Renew,
         Release,
         Fold,
@@ -366,10 +370,16 @@ fn call(query: Query) -> String {
         Query::SetSettings => op("op_set_settings", 3),
         Query::DeleteShare => op("op_delete_share", 1),
         Query::Take => {
-            "SELECT what, epoch, holder, renewals, lease_ms FROM op_take($1, $2, $3, $4, $5, $6)".into()
+            "SELECT what, epoch, holder, renewals, lease_ms, bytes, files FROM op_take($1, $2, $3, $4, $5)".into()
         }
-        Query::Renew => "SELECT op_renew($1, $2, $3)".into(),
-        Query::Release => "SELECT op_release($1, $2, $3)".into(),
+        Query::Abandon => {
+            "SELECT what, epoch, holder, renewals, lease_ms, bytes, files FROM op_abandon($1, $2, $3, $4)".into()
+        }
+        Query::Owner => "SELECT o.epoch, o.holder, o.journal_of, o.renewals, o.lease_ms, o.unplaced_bytes, o.unplaced_files \
+            FROM shares s JOIN ownership o ON o.share = s.number WHERE s.share = $1"
+            .into(),
+        Query::Renew => "SELECT op_renew($1, $2, $3, $4, $5)".into(),
+        Query::Release => "SELECT op_release($1, $2, $3, $4, $5, $6)".into(),
         Query::Fold => "SELECT fold_deltas($1)".into(),
         Query::DeleteSome => "SELECT delete_some($1)".into(),
         Query::PruneReplays => "SELECT prune_replays($1, $2)".into(),

@@ -1,8 +1,8 @@
 //! The trait over the operations of this store.
 
-use super::{Changed, Ownership, PostgresStore};
+use super::{Abandoned, Changed, Owner, Ownership, PostgresStore};
 use crate::{
-    Applied, CommitToken, CreateRequest, Created, Dentry, DirPage, LinkRequest, Linked, MetadataStore,
+    Applied, CommitToken, CreateRequest, Created, Dentry, DirPage, Lease, LinkRequest, Linked, MetadataStore,
     OpContext, PackRow, PlaceRequest, Placed, QuotaEntry, ReadDirRequest, RemoveRequest, Removed,
     RenameRequest, Renamed, ReplayOutcome, RowChange, SetAttrRequest, ShareRecord, StateTable, StoreResult,
     Usage, XattrSetRequest,
@@ -22,6 +22,35 @@ impl PostgresStore {
     #[must_use]
     pub fn ownership(&self, share: ShareId) -> Ownership {
         self.inner.ownership.of(share)
+    }
+
+    /// Name of this gateway in ownership rows.
+    #[must_use]
+    pub fn holder(&self) -> &str {
+        &self.inner.config.holder
+    }
+
+    /// The ownership row of a share. *Errors:* [`crate::StoreError::NoShare`].
+    pub async fn owner(&self, share: ShareId) -> StoreResult<Owner> {
+        self.inner.owner(share).await
+    }
+
+    /// Whether [`MetadataStore::begin_epoch`] is worth a try now; changes nothing. A share of another gateway is watched from the first
+    /// call on. *Errors:* those of `begin_epoch`.
+    pub async fn may_take(&self, share: ShareId) -> StoreResult<()> {
+        self.inner.may_take(share).await
+    }
+
+    /// Gives a share back. `clean`: everything that it acknowledged is in the object store, so that another gateway needs no
+    /// journal of this one. *Errors:* the lease ends by itself then, and the journal stays needed.
+    pub async fn release(&self, share: ShareId, clean: bool) -> StoreResult<()> {
+        self.inner.release(share, clean).await
+    }
+
+    /// Gives up the journal that another gateway has of a share (JOURNAL F3): what only it has is lost. `None`: no journal is
+    /// elsewhere. *Errors:* [`crate::StoreError::Owned`] while that gateway's lease lasts; it is watched from the first call on.
+    pub async fn abandon(&self, share: ShareId) -> StoreResult<Option<Abandoned>> {
+        self.inner.abandon(share).await
     }
 
     /// What other gateways change, from now on; a receiver that lags must take it as [`Changed::Everything`].
@@ -85,6 +114,10 @@ impl MetadataStore for PostgresStore {
 
     async fn begin_epoch(&self, share: ShareId) -> StoreResult<Epoch> {
         self.inner.begin_epoch(share).await
+    }
+
+    fn lease(&self, share: ShareId) -> Arc<Lease> {
+        self.inner.ownership.lease(share)
     }
 
     async fn write_ends(

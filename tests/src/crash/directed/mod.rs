@@ -3,9 +3,13 @@
 
 mod cleaning;
 mod hanging;
+mod owners;
 
 pub use cleaning::{deleted_while_read, swept_while_put};
 pub use hanging::{acked_while_created, deleted_while_unlinking, freed_while_unlinking};
+pub use owners::{
+    box_lost, commit_waits_for_the_bucket, packs_of_commits, placed_after_takeover, replied_after_takeover,
+};
 
 use super::check::{Found, dump};
 use crate::sim::{Tuning, World, WorldOptions, run_paused};
@@ -183,8 +187,17 @@ pub fn late_reader(seed: u64, mutations: &Mutations) -> Result<(), String> {
 
 /// A file is written, not synced, and renamed over another one. Then the power goes: the name leads to the new bytes.
 pub fn renamed_over(seed: u64, mutations: &Mutations) -> Result<(), String> {
+    renamed_over_in(DurabilityClass::Local, seed, mutations)
+}
+
+/// The same where the class promises that the journal may be lost with its box, which it is.
+pub fn renamed_over_box_lost(seed: u64, mutations: &Mutations) -> Result<(), String> {
+    renamed_over_in(DurabilityClass::Remote, seed, mutations)
+}
+
+fn renamed_over_in(class: DurabilityClass, seed: u64, mutations: &Mutations) -> Result<(), String> {
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut options = WorldOptions::tuned(&mut rng, DurabilityClass::Local, mutations.clone(), lazy());
+    let mut options = WorldOptions::tuned(&mut rng, class, mutations.clone(), lazy());
     run_paused(World::create(&mut options))?;
     let bytes = vec![8; rng.random_range(1000..60_000)];
     run_paused(async {
@@ -209,6 +222,9 @@ pub fn renamed_over(seed: u64, mutations: &Mutations) -> Result<(), String> {
         Ok::<(), String>(())
     })?;
     options.crash(true);
+    if class == DurabilityClass::Remote {
+        options.tuning.journal = "journal of another box";
+    }
     run_paused(async {
         let found = dump(&options.open().await?).await?;
         match found.get("file") {

@@ -17,6 +17,9 @@ const INODES_PER_BATCH: usize = 4096;
 /// Bytes that an inode without data counts for in a batch.
 const INODE_COST: u64 = 512;
 
+/// Jobs for files that somebody waits for, at once.
+const FORCED_JOBS_MAX: usize = 4;
+
 /// Rows that a place changes, in bytes, at most: the inode with its keys, an extent with its reference, what is taken out
 /// of a window that was full, the two ends that a new extent may leave of an old one, and a block in a run.
 const ROW_BYTES: u64 = 640;
@@ -82,7 +85,8 @@ impl Ticket {
 
 /// What the loop does next.
 pub(crate) enum Step {
-    Batch(Vec<Ticket>),
+    /// A job; whether somebody waits for a file of it.
+    Batch { tickets: Vec<Ticket>, forced: bool },
     /// Until something happens, at most for this time.
     Wait(Option<Duration>),
 }
@@ -99,7 +103,9 @@ impl Flusher {
             rows_max: self.shared.store.place_bytes_max(),
         };
         self.take_held(&mut state, &mut batch);
+        let held = batch.tickets.len();
         self.take_forced(&mut state, &mut batch);
+        let forced = batch.tickets.len() > held;
         let wait = match self.choose(&state) {
             FlushChoice::Wait(time) => Some(time),
             FlushChoice::Oldest { bytes } => self.take_dirty(&mut state, &mut batch, None, bytes),
@@ -107,7 +113,8 @@ impl Flusher {
             FlushChoice::Everything => self.take_dirty(&mut state, &mut batch, None, u64::MAX),
         };
         if !batch.tickets.is_empty() {
-            return Step::Batch(batch.tickets);
+            state.forced_jobs += usize::from(forced);
+            return Step::Batch { tickets: batch.tickets, forced };
         }
         let again = (!state.held.is_empty()).then_some(HELD_AGAIN);
         Step::Wait(wait.into_iter().chain(again).min())
@@ -134,7 +141,12 @@ impl Flusher {
         self.shared.policy.flush(&facts).value
     }
 
+    /// Cuts the files that somebody waits for. While some jobs for such files are under way the others gather, so that many
+    /// waiters share a pack.
     fn take_forced(&self, state: &mut State, batch: &mut Batch) {
+        if state.forced_jobs >= FORCED_JOBS_MAX {
+            return;
+        }
         let forced: Vec<InodeId> = state.forced.iter().copied().take(INODES_PER_BATCH).collect();
         let asked = !forced.is_empty();
         for inode in forced {

@@ -69,6 +69,8 @@ struct State {
     in_flight: BTreeMap<InodeId, VecDeque<Arc<InFlight>>>,
     /// Inodes whose flush was asked for and whose cut is still to be made.
     forced: BTreeSet<InodeId>,
+    /// Jobs under way that hold such cuts.
+    forced_jobs: usize,
     /// Everything up to the largest of these was asked for.
     wanted: BTreeMap<Seq, usize>,
     /// Inodes whose bytes in the journal are damaged; nothing else waits for them.
@@ -106,8 +108,12 @@ impl Flusher {
             }
             let step = if jobs.len() >= jobs_max { Step::Wait(None) } else { self.step() };
             match step {
-                Step::Batch(tickets) => {
-                    jobs.spawn(self.clone().run_job(tickets));
+                Step::Batch { tickets, forced } => {
+                    let flusher = self.clone();
+                    jobs.spawn(async move {
+                        flusher.clone().run_job(tickets).await;
+                        flusher.state.lock().forced_jobs -= usize::from(forced);
+                    });
                     tokio::task::yield_now().await;
                 }
                 Step::Wait(at_most) => {

@@ -65,7 +65,6 @@ fn config(port: u16) -> PostgresConfig {
         tls: PostgresTls::Off,
         connections: 8,
         patience: Duration::from_secs(5),
-        take_over: true,
         ..PostgresConfig::new(url, "alpha".into(), Arc::new(TestClock::new()), Arc::new(TestEntropy))
     }
 }

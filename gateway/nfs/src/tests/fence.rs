@@ -1,0 +1,68 @@
+//! Whose share it is, as clients see it: without a valid lease nothing is told, of reads neither.
+
+use super::*;
+use crate::wire::{ReadArgs, WriteArgs};
+use dfs_vfs::{Standing, Vfs};
+use std::time::Duration;
+
+struct Owned {
+    fixture: Fixture,
+    model: Arc<ModelVfs>,
+}
+
+async fn owned(lapse: Duration) -> Owned {
+    let model = Arc::new(ModelVfs::new(ShareId(9), [5; 16], StepClock::new(), (0o777, 0, 0)));
+    let vfs: Arc<dyn Vfs> = model.clone();
+    let export = ShareExport { id: ShareId(9), vfs, ..export() };
+    let exports = Arc::new(ExportTable::default());
+    exports.set(vec![export.clone()], Vec::new());
+    let config = NfsConfig { lapse, ..NfsConfig::default() };
+    let service = NfsService::new(exports.clone(), StepClock::new(), config, None);
+    let limits = Limits::default();
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits, Pool::new(&limits), service);
+    let server = server.await.unwrap();
+    let address = server.local_addr();
+    Owned { fixture: Fixture { server, address, exports, export, xids: AtomicU32::new(1) }, model }
+}
+
+fn write_args(file: &Handle, data: &[u8]) -> WriteArgs {
+    WriteArgs {
+        file: file.clone(),
+        offset: 0,
+        count: data.len() as u32,
+        stable: crate::wire::Stable::FileSync,
+        data: crate::wire::Data(bytes::Bytes::copy_from_slice(data)),
+    }
+}
+
+#[tokio::test]
+async fn lost_share_is_answered_by_the_end_of_the_connection() {
+    let Owned { fixture, model } = owned(Duration::ZERO).await;
+    let (mut pipe, root) = fixture.mounted(0).await;
+    let object = file(&mut pipe, &root, "a").await;
+    pipe.call::<nfs3::Write>(&write_args(&object, b"one")).await.unwrap().ok().unwrap();
+    model.set_standing(Standing::Lost);
+    let ended = |error: ClientError| assert!(matches!(error, ClientError::Io(_)), "{error:?}");
+    ended(pipe.call::<nfs3::GetAttr>(&object).await.unwrap_err());
+    let mut pipe = fixture.user(0).await;
+    let read = ReadArgs { file: object.clone(), offset: 0, count: 10 };
+    ended(pipe.call::<nfs3::Read>(&read).await.unwrap_err());
+    let mut pipe = fixture.user(0).await;
+    ended(pipe.call::<nfs3::Write>(&write_args(&object, b"two")).await.unwrap_err());
+    let mut pipe = fixture.user(0).await;
+    ended(pipe.mount("/docs").await.unwrap_err());
+}
+
+#[tokio::test]
+async fn lapsed_lease_holds_replies_back_until_it_is_renewed() {
+    let Owned { fixture, model } = owned(Duration::from_secs(3600)).await;
+    let (mut pipe, root) = fixture.mounted(0).await;
+    let object = file(&mut pipe, &root, "a").await;
+    model.set_standing(Standing::Lapsed);
+    let call = pipe.call::<nfs3::GetAttr>(&object);
+    let mut call = std::pin::pin!(call);
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut call).await;
+    assert!(early.is_err(), "a reply left without a lease");
+    model.set_standing(Standing::Valid);
+    call.await.unwrap().ok().unwrap();
+}

@@ -1,6 +1,7 @@
 //! One file per family of commands.
 
 pub(crate) mod login;
+pub(crate) mod owners;
 pub(crate) mod share;
 pub(crate) mod store;
 pub(crate) mod tier;

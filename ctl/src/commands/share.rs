@@ -1,5 +1,6 @@
 //! `dfsctl share …`.
 
+use super::owners;
 use crate::cli::{Failure, Session};
 use crate::credentials;
 use clap::{Args, Subcommand, ValueEnum};
@@ -17,6 +18,17 @@ pub(crate) enum Share {
     Show { name: String },
     /// Tries one again that could not be opened.
     Open { name: String },
+    /// Makes this gateway a standby for a share of another one, in a metadata store and a bucket that both use.
+    Adopt(owners::Adopt),
+    /// Hands one over: everything is placed, and another gateway may serve it without this one's journal.
+    Release { name: String },
+    /// Gives up the journal that a dead gateway has of a share, with what only that has, and serves the share here.
+    Abandon {
+        name: String,
+        /// Do it. Without it, only what would be lost is told.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Stops serving one and deletes its names; its packs stay in the cold store.
     Delete {
         name: String,
@@ -177,6 +189,9 @@ impl Share {
                 let sentence = format!("share '{name}': {}", opened.state);
                 session.output.done(&opened, &sentence)
             }
+            Share::Adopt(adopt) => adopt.run(&client, session).await,
+            Share::Release { name } => owners::release(&client, session, &name).await,
+            Share::Abandon { name, yes } => owners::abandon(&client, session, &name, yes).await,
             Share::Delete { name, yes } => {
                 if !yes {
                     return Err(Failure::new(

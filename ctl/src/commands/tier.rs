@@ -43,7 +43,8 @@ impl Tier {
     }
 }
 
-async fn finished(client: &Client, mut job: Job) -> Result<Job, Failure> {
+/// Waits until a job has ended.
+pub(super) async fn finished(client: &Client, mut job: Job) -> Result<Job, Failure> {
     while job.state == "running" {
         tokio::time::sleep(POLL).await;
         job = client.get(&format!("/jobs/{}", job.id)).await?;

@@ -166,6 +166,31 @@ pub struct ShareConfig {
     pub root_gid: u32,
 }
 
+impl ShareConfig {
+    /// A share on these stores, everything else by default.
+    #[must_use]
+    pub fn named(name: &str, metadata: &str, cold: &str) -> ShareConfig {
+        ShareConfig {
+            name: name.to_owned(),
+            metadata: metadata.to_owned(),
+            cold: cold.to_owned(),
+            durability: Durability::default(),
+            compression: Compression::default(),
+            block_size: default_block_size(),
+            clients: Vec::new(),
+            squash: Squash::default(),
+            anon_uid: default_anonymous(),
+            anon_gid: default_anonymous(),
+            read_only: false,
+            rules: ShareRules::default(),
+            capacity: default_capacity(),
+            root_mode: default_root_mode(),
+            root_uid: 0,
+            root_gid: 0,
+        }
+    }
+}
+
 fn default_block_size() -> u32 {
     256 * 1024
 }

@@ -59,6 +59,8 @@ pub struct ShareTierStatus {
     pub dirty_bytes: u64,
     /// Files that have some.
     pub dirty_inodes: u64,
+    /// Bytes in this gateway's journal that were not in the object store when another gateway took the share over.
+    pub stranded_bytes: u64,
     /// The same by age: what the loss of this machine's disk would lose.
     pub at_risk: Vec<AtRisk>,
     /// Age of the oldest record that a power cut would lose, in seconds; absent when there is none.

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use dfs_api::{
-    ColdStoreConfig, EmptyBin, MetadataStoreConfig, Problem, QuotaStatus, RecycledFile, RestoreFile,
-    SetQuota, ShareConfig, ShareTierStatus, TierStatus,
+    AbandonedJournal, AdoptShare, ColdStoreConfig, EmptyBin, MetadataStoreConfig, Problem, QuotaStatus,
+    RecycledFile, RestoreFile, SetQuota, ShareConfig, ShareTierStatus, TierStatus,
 };
 
 /// What the running gateway says of a share.
@@ -12,6 +12,8 @@ use dfs_api::{
 pub struct ShareFacts {
     pub id: String,
     pub state: String,
+    /// Its configuration, where a shared metadata store keeps it.
+    pub config: Option<ShareConfig>,
     pub epoch: u32,
     pub used_bytes: u64,
     pub inodes: u64,
@@ -47,6 +49,12 @@ pub trait Backend: Send + Sync + 'static {
     async fn create_share(&self, config: &ShareConfig) -> Result<String, Problem>;
     /// Opens a share that could not be opened before; nothing for one that is served. *Errors:* why it still cannot.
     async fn open_share(&self, name: &str) -> Result<(), Problem>;
+    /// Finds a share in a shared metadata store and waits to serve it. Answers its settings there.
+    async fn adopt_share(&self, name: &str, request: &AdoptShare) -> Result<ShareConfig, Problem>;
+    /// Hands a share over, so that another gateway may serve it without this one's journal.
+    async fn release_share(&self, name: &str) -> Result<(), Problem>;
+    /// Tells what a journal on another gateway has that is nowhere else; with `confirm` gives it up.
+    async fn abandon_journal(&self, name: &str, confirm: bool) -> Result<AbandonedJournal, Problem>;
     /// Stops serving a share and deletes its names. Its packs are left in the cold store.
     async fn delete_share(&self, name: &str) -> Result<(), Problem>;
     /// What is known of a share.

@@ -106,6 +106,7 @@ impl Listeners {
         }
         tasks.push(tokio::spawn(crate::metrics::gather(gateway.clone(), prometheus)));
         tasks.push(tokio::spawn(gateway.clone().keep_trying()));
+        tasks.push(tokio::spawn(gateway.clone().keep_owning()));
         tasks.push(tokio::spawn(gateway.clone().keep_hosts()));
         if let Some((stream, datagrams)) = self.portmap {
             tasks.push(serve_portmap(stream, datagrams, nfs.local_addr().port()).await?);

@@ -84,7 +84,7 @@ async fn serve(config: Config, data_dir: &Path, folder: &Folder) -> Result<(), F
     let serving = listeners.serve(&gateway, plane, prometheus, &stopping).await;
     let Serving { nfs, tasks } =
         serving.map_err(|error| Failure::new(1, format!("cannot serve: {error}")))?;
-    ready::announce_ready(data_dir, &addresses, gateway.failed().len())?;
+    ready::announce_ready(data_dir, &addresses, gateway.failures())?;
     tracing::info!(version = VERSION, nfs = %addresses.nfs, control = %addresses.control, "the gateway serves");
     signals.wait().await;
     tracing::info!(seconds = within.as_secs(), "stopping: no new connections, requests under way end");

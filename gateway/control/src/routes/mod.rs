@@ -3,6 +3,7 @@
 mod auth;
 mod health;
 mod keep;
+mod owners;
 mod shares;
 mod stores;
 mod tier;
@@ -36,6 +37,9 @@ pub(crate) fn router(plane: Arc<ControlPlane>) -> Router {
         .route("/shares", get(shares::list).post(shares::create))
         .route("/shares/{name}", get(shares::show).delete(shares::delete))
         .route("/shares/{name}/open", post(shares::open))
+        .route("/shares/{name}/adopt", post(owners::adopt))
+        .route("/shares/{name}/release", post(owners::release))
+        .route("/shares/{name}/abandon", post(owners::abandon))
         .route("/shares/{name}/quotas", get(keep::quotas).put(keep::set_quota))
         .route("/shares/{name}/recycled", get(keep::recycled))
         .route("/shares/{name}/recycled/restore", post(keep::restore))

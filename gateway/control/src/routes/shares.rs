@@ -26,8 +26,9 @@ fn promise(class: Durability) -> &'static str {
     }
 }
 
-async fn status(plane: &ControlPlane, config: ShareConfig) -> ShareStatus {
+pub(super) async fn status(plane: &ControlPlane, config: ShareConfig) -> ShareStatus {
     let facts = plane.backend.share_facts(&config.name).await;
+    let config = facts.config.unwrap_or(config);
     ShareStatus {
         promise: promise(config.durability).to_owned(),
         id: facts.id,
@@ -87,10 +88,6 @@ fn check(plane: &ControlPlane, config: &ShareConfig) -> Result<(), Refusal> {
     let local_names = matches!(metadata.kind, MetadataKind::Embedded | MetadataKind::Memory);
     if config.durability == Durability::Remote && local_names {
         let why = "durability 'remote' needs a Postgres metadata store: an embedded one is lost with the box; use 'local'";
-        return Err(Problem::field("durability", why).into());
-    }
-    if config.durability == Durability::Remote {
-        let why = "durability 'remote' is not served by this version yet: use 'local'";
         return Err(Problem::field("durability", why).into());
     }
     Ok(())

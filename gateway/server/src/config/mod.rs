@@ -225,6 +225,9 @@ pub struct DatabaseConfig {
     /// Most connections; default 16.
     #[serde(default)]
     pub connections: Option<usize>,
+    /// How long a share stays a gateway's that says nothing, and so how long another waits before it takes over; default 15 s.
+    #[serde(default)]
+    pub lease: Option<Duration>,
     /// How long operations wait for a database that cannot be used before clients are told to come later; default 10 s.
     #[serde(default)]
     pub patience: Option<Duration>,

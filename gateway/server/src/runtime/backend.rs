@@ -4,8 +4,8 @@ use super::folder::with_causes;
 use super::{FailedShare, OpenFailure, Runtime};
 use async_trait::async_trait;
 use dfs_api::{
-    ColdStoreConfig, EmptyBin, MetadataStoreConfig, Problem, QuotaStatus, RecycledFile, RestoreFile,
-    SetQuota, ShareConfig, ShareTierStatus, TierStatus,
+    AbandonedJournal, AdoptShare, ColdStoreConfig, EmptyBin, MetadataStoreConfig, Problem, QuotaStatus,
+    RecycledFile, RestoreFile, SetQuota, ShareConfig, ShareTierStatus, TierStatus,
 };
 use dfs_cold::KeySpace;
 use dfs_control::backend::{Backend, HealthFacts, ShareFacts};
@@ -96,6 +96,7 @@ impl Backend for Runtime {
 
     async fn create_share(&self, config: &ShareConfig) -> Result<String, Problem> {
         let _opening = self.opening.lock().await;
+        self.make_shared(config).await?;
         let live = self.open_share(config).await.map_err(problem)?;
         self.refresh_hosts().await;
         Ok(live.id.to_string())
@@ -105,8 +106,35 @@ impl Backend for Runtime {
         self.retry_share(name).await.map_err(problem)
     }
 
+    async fn adopt_share(&self, name: &str, request: &AdoptShare) -> Result<ShareConfig, Problem> {
+        let config = self.adopted(name, request).await?;
+        let _opening = self.opening.lock().await;
+        match self.open_or_keep(&config).await {
+            Ok(_) => self.refresh_hosts().await,
+            Err(failure) if failure.may_pass => {}
+            Err(failure) => {
+                self.state.write().failed.remove(name);
+                self.export();
+                return Err(problem(failure));
+            }
+        }
+        Ok(config)
+    }
+
+    async fn release_share(&self, name: &str) -> Result<(), Problem> {
+        self.hand_over(name).await
+    }
+
+    async fn abandon_journal(&self, name: &str, confirm: bool) -> Result<AbandonedJournal, Problem> {
+        self.abandon(name, confirm).await
+    }
+
     async fn delete_share(&self, name: &str) -> Result<(), Problem> {
         let _opening = self.opening.lock().await;
+        let waiting = self.state.read().failed.get(name).map(|failed| (failed.config.clone(), failed.id));
+        if let Some((config, Some(id))) = waiting {
+            self.check_ours(&config, id).await?;
+        }
         let failed = self.state.write().failed.remove(name);
         let (config, id) = match (self.close_share(name, CLOSE_WITHIN).await, failed) {
             (Some(live), _) => (live.config.clone(), Some(live.id)),
@@ -117,8 +145,13 @@ impl Backend for Runtime {
         let Some(id) = id else { return Ok(()) };
         let metadata = self.state.read().metadata.get(&config.metadata).cloned();
         let metadata = metadata.ok_or_else(|| Problem::not_found("metadata store", &config.metadata))?;
-        let deleted = metadata.delete_share(id).await;
-        deleted.map_err(|error| Problem::internal(error.to_string()))?;
+        match metadata.delete_share(id).await {
+            Ok(()) => {}
+            Err(dfs_store::StoreError::NoShare(_)) => {
+                tracing::info!(share = name, "the share was deleted from its metadata store before");
+            }
+            Err(error) => return Err(Problem::internal(error.to_string())),
+        }
         let segments = self.pool.discard(id.0);
         tracing::info!(share = name, segments, "the journal of the deleted share was given back");
         Ok(())
@@ -128,8 +161,9 @@ impl Backend for Runtime {
         let Some(live) = self.share(name) else {
             let failed = self.state.read().failed.get(name).cloned();
             let state = failed.as_ref().map_or_else(|| "not served".to_owned(), FailedShare::state);
+            let config = failed.as_ref().map(|failed| failed.config.clone());
             let id = failed.and_then(|failed| failed.id).map_or_else(String::new, |id| id.to_string());
-            return ShareFacts { id, state, ..ShareFacts::default() };
+            return ShareFacts { id, state, config, ..ShareFacts::default() };
         };
         let metadata = self.state.read().metadata.get(&live.config.metadata).cloned();
         let usage = match metadata {
@@ -139,6 +173,7 @@ impl Backend for Runtime {
         ShareFacts {
             id: live.id.to_string(),
             state: self.share_state(&live),
+            config: Some(live.config.clone()),
             epoch: live.engine.epoch().0,
             used_bytes: usage.bytes,
             inodes: usage.inodes,
@@ -184,6 +219,9 @@ impl Backend for Runtime {
         }
         for failed in self.failed().iter().filter(|failed| asked(&failed.config.name)) {
             known = true;
+            if share.is_none() && !failed.is_failure() {
+                continue;
+            }
             refused.push(format!("share '{}' is not open: {}", failed.config.name, failed.cause));
         }
         match (share, known) {
@@ -194,7 +232,7 @@ impl Backend for Runtime {
     }
 
     async fn health(&self) -> HealthFacts {
-        let (shares, failed) = (self.shares(), self.failed().len());
+        let (shares, failed) = (self.shares(), self.failures());
         let stopped = shares.iter().any(|live| self.share_state(live).starts_with("read-only"));
         let cold_down = self.state.read().cold.values().any(|cold| cold.health() != "up");
         let status = match (stopped, cold_down || failed > 0) {

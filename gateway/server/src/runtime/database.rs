@@ -52,6 +52,7 @@ impl Runtime {
         if let Some(schema) = &database.schema {
             config.schema.clone_from(schema);
         }
+        config.lease = database.lease.map_or(config.lease, |lease| lease.0);
         config.connections = database.connections.unwrap_or(config.connections);
         config.patience = database.patience.map_or(config.patience, |patience| patience.0);
         Ok(config)

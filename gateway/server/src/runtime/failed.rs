@@ -5,19 +5,38 @@
 //!                               ▲                              │ refused again: the pause doubles
 //!                               └──────────────────────────────┘
 //! ```
+//! A share of a shared database that another gateway serves waits in the same way ([`super::owners`]): it is looked at every
+//! second, and at once when something is told about it.
 //! A refused opening changed nothing (see `Engine::open`). Memory only: a restart tries every share again.
 
 use super::{LiveShare, OpenFailure, Runtime};
 use dfs_api::ShareConfig;
+use dfs_engine::Unplaced;
+use dfs_journal::Journal;
 use dfs_model::{Monotonic, ShareId};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// Pause before the first retry, and the longest one.
 const AGAIN_FIRST: Duration = Duration::from_secs(5);
 const AGAIN_MAX: Duration = Duration::from_secs(300);
 /// How often failed shares are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often a share is asked for that another gateway has.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// Why a share is not served here.
+#[derive(Clone, Debug)]
+pub(crate) enum Down {
+    /// It could not be opened.
+    Failed,
+    /// Another gateway serves it, or has the journal that it needs.
+    Elsewhere,
+    /// It was served here until another gateway took it; what was not placed is stranded in the journal here.
+    TakenOver { by: String, left: Unplaced },
+    /// It was handed over by command.
+    Released,
+}
 
 /// A share that is not open, and why.
 #[derive(Clone, Debug)]
@@ -26,6 +45,9 @@ pub(crate) struct FailedShare {
     /// Its id, where its metadata store knows it.
     pub id: Option<ShareId>,
     pub cause: String,
+    pub down: Down,
+    /// The journal of its life before, while requests of that life hold it.
+    former: Weak<Journal>,
     /// When it is tried again by itself; never, where the cause stays until somebody acts.
     again_at: Option<Monotonic>,
     pause: Duration,
@@ -35,11 +57,78 @@ impl FailedShare {
     /// The state that an operator sees.
     pub fn state(&self) -> String {
         let name = &self.config.name;
+        match &self.down {
+            Down::Failed => {}
+            Down::Elsewhere => return format!("standby: {}", self.cause),
+            Down::TakenOver { by, left } => {
+                return format!(
+                    "taken over by gateway '{by}': {} bytes of {} files that were not in the object store are stranded in this \
+                     gateway's journal; {}",
+                    left.bytes, left.files, self.cause
+                );
+            }
+            Down::Released => {
+                return format!(
+                    "handed over: any gateway may serve it (`dfsctl share open {name}` takes it back)"
+                );
+            }
+        }
         let next = match self.again_at {
             Some(_) => "it is tried again by itself".to_owned(),
             None => format!("put it right, then `dfsctl share open {name}`"),
         };
         format!("failed: {} ({next})", self.cause)
+    }
+}
+
+impl FailedShare {
+    /// A share that another gateway took.
+    pub fn taken_over(live: &LiveShare, by: &str, left: Unplaced, now: Monotonic) -> FailedShare {
+        FailedShare {
+            config: live.config.clone(),
+            id: Some(live.id),
+            cause: "it is taken back by itself when that gateway's lease has ended".to_owned(),
+            down: Down::TakenOver { by: by.to_owned(), left },
+            former: Arc::downgrade(live.engine.journal()),
+            again_at: Some(now.plus(ASK_EVERY)),
+            pause: ASK_EVERY,
+        }
+    }
+
+    /// A share that is handed over.
+    pub fn released(live: &LiveShare) -> FailedShare {
+        FailedShare {
+            config: live.config.clone(),
+            id: Some(live.id),
+            cause: String::new(),
+            down: Down::Released,
+            former: Arc::downgrade(live.engine.journal()),
+            again_at: None,
+            pause: ASK_EVERY,
+        }
+    }
+
+    /// Whether requests of the share's life before have not ended.
+    pub fn former_lives(&self) -> bool {
+        self.former.strong_count() > 0
+    }
+
+    /// Whether something is wrong with it, rather than that another gateway has it.
+    pub fn is_failure(&self) -> bool {
+        matches!(self.down, Down::Failed)
+    }
+
+    /// Makes it due, where it is tried by itself at all.
+    pub fn look_again(&mut self, now: Monotonic) {
+        self.again_at = self.again_at.map(|_| now);
+    }
+
+    /// Bytes stranded in this gateway's journal, as far as they are known.
+    pub fn stranded(&self) -> Unplaced {
+        match &self.down {
+            Down::TakenOver { left, .. } => *left,
+            Down::Failed | Down::Elsewhere | Down::Released => Unplaced::default(),
+        }
     }
 }
 
@@ -63,16 +152,34 @@ impl Runtime {
     }
 
     async fn keep_failed(&self, config: &ShareConfig, failure: &OpenFailure) {
-        let id = self.known_id(config).await;
         let before = self.state.read().failed.get(&config.name).cloned();
-        let pause = before.as_ref().map_or(AGAIN_FIRST, |failed| (failed.pause * 2).min(AGAIN_MAX));
+        let id = match before.as_ref().and_then(|before| before.id) {
+            Some(id) => Some(id),
+            None => self.known_id(config).await,
+        };
+        let pause = match (&before, failure.elsewhere) {
+            (_, true) => ASK_EVERY,
+            (None, _) => AGAIN_FIRST,
+            (Some(before), _) => (before.pause * 2).min(AGAIN_MAX),
+        };
         let again_at = failure.may_pass.then(|| self.clock.monotonic().plus(pause));
-        let failed =
-            FailedShare { config: config.clone(), id, cause: failure.message.clone(), again_at, pause };
-        if before.is_none_or(|before| before.cause != failed.cause) {
+        let (mut down, former) = match &before {
+            Some(before) => (before.down.clone(), before.former.clone()),
+            None => (Down::Failed, Weak::new()),
+        };
+        if !matches!((&down, failure.elsewhere), (Down::TakenOver { .. }, true)) {
+            down = if failure.elsewhere { Down::Elsewhere } else { Down::Failed };
+        }
+        let (config, cause) = (config.clone(), failure.message.clone());
+        let failed = FailedShare { config, id, cause, down, former, again_at, pause };
+        let config = &failed.config;
+        if failure.elsewhere && before.is_none() {
+            tracing::info!(share = %config.name, "the share waits; {}", failed.state());
+        } else if before.is_none_or(|before| before.cause != failed.cause) {
             tracing::error!(share = %config.name, "the share is not served, others are; {}", failed.state());
         }
-        self.state.write().failed.insert(config.name.clone(), failed);
+        let name = config.name.clone();
+        self.state.write().failed.insert(name, failed);
         self.export();
     }
 
@@ -111,6 +218,11 @@ impl Runtime {
                 let _ = self.retry_share(&name).await;
             }
         }
+    }
+
+    /// Shares with which something is wrong.
+    pub fn failures(&self) -> usize {
+        self.state.read().failed.values().filter(|failed| failed.is_failure()).count()
     }
 
     /// Shares that are not open.

@@ -30,16 +30,23 @@ pub(crate) struct OpenFailure {
     pub message: String,
     /// Whether a later try may succeed although nobody changes anything here.
     pub may_pass: bool,
+    /// Whether another gateway has the share: no failure, but not ours now.
+    pub elsewhere: bool,
 }
 
 impl OpenFailure {
     pub fn new(code: u8, message: impl Into<String>) -> OpenFailure {
-        OpenFailure { code, message: message.into(), may_pass: false }
+        OpenFailure { code, message: message.into(), may_pass: false, elsewhere: false }
     }
 
     /// One whose cause may go away by itself.
     pub fn passing(self, may_pass: bool) -> OpenFailure {
         OpenFailure { may_pass, ..self }
+    }
+
+    /// One of a share that another gateway has: it is asked for again by itself.
+    pub fn elsewhere(self) -> OpenFailure {
+        OpenFailure { may_pass: true, elsewhere: true, ..self }
     }
 }
 

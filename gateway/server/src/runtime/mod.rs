@@ -3,6 +3,7 @@
 //! A change is made here first and written down by the control plane when it worked. Calls that change something come one
 //! at a time (the control plane holds a lock); reads take a snapshot and wait for nothing.
 
+mod adopt;
 mod backend;
 mod budget;
 mod database;
@@ -10,6 +11,7 @@ mod failed;
 mod folder;
 mod hosts;
 mod keep;
+mod owners;
 mod rules;
 mod shares;
 mod status;
@@ -83,6 +85,7 @@ impl Runtime {
     /// Ends everything in order: shares, then cold stores, cache and metadata stores; names who was late in the log.
     pub async fn shutdown(&self, deadline: Duration) {
         self.exports.set(Vec::new(), Vec::new());
+        self.hand_over_all(deadline / 2).await;
         for share in self.shares() {
             if let Err(error) = share.engine.shutdown(deadline).await {
                 tracing::error!(share = %share.config.name, %error, "the share did not close in order; its journal has what was acknowledged");

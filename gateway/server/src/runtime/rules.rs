@@ -31,8 +31,13 @@ pub(crate) async fn store(
     }
     let mut settings = record.settings.clone();
     settings.retain(|(name, _)| name != AclMode::SETTING);
-    settings.push((AclMode::SETTING.to_owned(), mode.to_string()));
+    settings.push(acl_setting(rules));
     store.set_share_settings(record.share, settings).await
+}
+
+/// The setting that transactions look at.
+pub(crate) fn acl_setting(rules: &ShareRules) -> (String, String) {
+    (AclMode::SETTING.to_owned(), acl_mode(rules).to_string())
 }
 
 fn acl_mode(rules: &ShareRules) -> AclMode {

@@ -1,5 +1,6 @@
 //! Opening, exporting and deleting shares.
 
+use super::adopt::{config_of, settings_of};
 use super::folder::with_causes;
 use super::{FailedShare, OpenFailure, Runtime, rules};
 use dfs_api::{Compression, Durability, ShareConfig, Squash};
@@ -8,7 +9,7 @@ use dfs_engine::{DurabilityClass, Engine, EngineDeps, EngineSettings, OpenError}
 use dfs_model::{Entropy, Generation, ShareCeiling, ShareId};
 use dfs_nfs::{ShareDown, ShareExport};
 use dfs_stack::StackSettings;
-use dfs_store::{MetadataStore, ShareRecord};
+use dfs_store::{MetadataStore, ShareRecord, StoreError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,14 +49,15 @@ impl Runtime {
                 self.reopen_cold(&config.cold).await?.ok_or_else(|| missing("cold store", &config.cold))?
             }
         };
-        self.client_list(config)?;
         let record = self.record(config, metadata.as_ref()).await?;
-        let kept = rules::store(&config.rules, &record, metadata.as_ref()).await;
-        kept.map_err(|error| {
-            OpenFailure::new(6, format!("share '{}': {}", config.name, with_causes(&error)))
-        })?;
+        self.may_open(config, record.share).await?;
+        let config = &self.as_stored(config, &record)?;
+        self.client_list(config)?;
+        if self.database_of(config).is_none() {
+            self.keep_rules(config, &record, metadata.as_ref()).await?;
+        }
         let deps = EngineDeps {
-            store: metadata,
+            store: metadata.clone(),
             pool: self.pool.clone(),
             pressure: self.pressure.clone(),
             cache: self.cache.clone(),
@@ -70,6 +72,9 @@ impl Runtime {
         };
         let opened = Engine::open(record.share, self.engine_settings(config), deps).await;
         let engine = opened.map_err(|error| open_failure(&config.name, &error))?;
+        if self.database_of(config).is_some() {
+            self.keep_settings(config, &record, metadata.as_ref()).await;
+        }
         let live = Arc::new(LiveShare { config: config.clone(), id: record.share, engine });
         self.state.write().shares.insert(config.name.clone(), live.clone());
         self.export();
@@ -79,7 +84,29 @@ impl Runtime {
         Ok(live)
     }
 
-    /// The share's record in its metadata store, made when it is new.
+    async fn keep_rules(
+        &self,
+        config: &ShareConfig,
+        record: &ShareRecord,
+        store: &dyn MetadataStore,
+    ) -> Result<(), OpenFailure> {
+        let kept = rules::store(&config.rules, record, store).await;
+        kept.map_err(|error| OpenFailure::new(6, format!("share '{}': {}", config.name, with_causes(&error))))
+    }
+
+    /// Keeps the settings of a share that an older version made with it, for other gateways. The share serves without, too.
+    async fn keep_settings(&self, config: &ShareConfig, record: &ShareRecord, store: &dyn MetadataStore) {
+        if matches!(config_of(record, &config.metadata, &config.cold), Ok(Some(_))) {
+            return;
+        }
+        let settings = shared_settings(config);
+        if let Err(error) = store.set_share_settings(record.share, settings).await {
+            tracing::warn!(share = %config.name, %error, "the share's settings are not kept with it: no other gateway can adopt it");
+        }
+    }
+
+    /// The share's record in its metadata store. Made when it is new, unless the store is shared: a share that is not there
+    /// was deleted by another gateway.
     async fn record(
         &self,
         config: &ShareConfig,
@@ -94,11 +121,59 @@ impl Runtime {
         if let Some(record) = known.into_iter().find(|record| record.name == config.name) {
             return Ok(record);
         }
-        let record = new_record(config, self.entropy.as_ref(), self.clock.wall());
+        if self.database_of(config).is_some() {
+            let why = format!(
+                "share '{}' is not in metadata store '{}' any more: it was deleted, perhaps by another gateway; `dfsctl share delete {}` \
+                 takes it off this one's list",
+                config.name, config.metadata, config.name
+            );
+            return Err(OpenFailure::new(6, why).passing(true));
+        }
+        self.make(config, store).await
+    }
+
+    /// Makes a share. *Errors:* the store's.
+    async fn make(
+        &self,
+        config: &ShareConfig,
+        store: &dyn MetadataStore,
+    ) -> Result<ShareRecord, OpenFailure> {
+        let mut record = new_record(config, self.entropy.as_ref(), self.clock.wall());
+        if self.database_of(config).is_some() {
+            record.settings = shared_settings(config);
+        }
         let made =
             store.create_share(record.clone(), config.root_mode, config.root_uid, config.root_gid).await;
-        made.map_err(failed)?;
+        made.map_err(|error| {
+            let text = format!(
+                "share '{}' cannot be made in its metadata store: {}",
+                config.name,
+                with_causes(&error)
+            );
+            OpenFailure::new(6, text)
+        })?;
         Ok(record)
+    }
+
+    /// Makes a new share in a shared database. *Errors:* where that has one of the name: it is another gateway's, or was, and
+    /// must be adopted.
+    pub async fn make_shared(&self, config: &ShareConfig) -> Result<(), dfs_api::Problem> {
+        let Some(database) = self.database_of(config) else { return Ok(()) };
+        let known = database.shares().await;
+        let known = known.map_err(|error| dfs_api::Problem::internal(error.to_string()))?;
+        if let Some(record) = known.iter().find(|record| record.name == config.name) {
+            let holder =
+                database.owner(record.share).await.ok().and_then(|owner| owner.holder.or(owner.journal_of));
+            let by = holder.map_or_else(String::new, |holder| format!(" of gateway '{holder}'"));
+            let name = &config.name;
+            let text = format!(
+                "metadata store '{}' has a share '{name}'{by}: `dfsctl share adopt {name} --metadata {} --cold {}` makes this gateway a standby for it",
+                config.metadata, config.metadata, config.cold
+            );
+            return Err(dfs_api::Problem::conflict(text));
+        }
+        let made = self.make(config, database.as_ref()).await;
+        made.map(drop).map_err(|failure| dfs_api::Problem::new(422, "unusable", failure.message))
     }
 
     fn sync_max(&self, class: Durability) -> Duration {
@@ -111,10 +186,10 @@ impl Runtime {
 
     fn engine_settings(&self, config: &ShareConfig) -> EngineSettings {
         let mut settings = EngineSettings {
-            class: if config.durability == Durability::Relaxed {
-                DurabilityClass::Relaxed
-            } else {
-                DurabilityClass::Local
+            class: match config.durability {
+                Durability::Relaxed => DurabilityClass::Relaxed,
+                Durability::Local => DurabilityClass::Local,
+                Durability::Remote => DurabilityClass::Remote,
             },
             capacity: config.capacity,
             label: config.name.clone(),
@@ -241,7 +316,39 @@ fn new_record(config: &ShareConfig, entropy: &dyn Entropy, now: dfs_model::Times
     }
 }
 
+/// Settings of a share that are kept with it in a shared database.
+fn shared_settings(config: &ShareConfig) -> Vec<(String, String)> {
+    let mut settings = settings_of(config);
+    settings.push(rules::acl_setting(&config.rules));
+    settings
+}
+
+/// What a metadata store's refusal says of a share that another gateway may have.
+pub(super) fn refused(name: &str, error: &StoreError) -> OpenFailure {
+    match error {
+        StoreError::Owned { holder } => {
+            let text = format!(
+                "served by gateway '{holder}'; it is taken over by itself when that one's lease has ended, or when it is handed over"
+            );
+            OpenFailure::new(6, text).elsewhere()
+        }
+        StoreError::Stranded { holder, bytes, files } => {
+            let text = format!(
+                "its journal is in the data folder of gateway '{holder}', with {bytes} bytes of {files} files that are nowhere else as of its \
+                 last word; it is served here by itself when that gateway has come back and handed it over (`dfsctl share release {name}` \
+                 there); `dfsctl share abandon {name}` gives that journal up"
+            );
+            OpenFailure::new(6, text).elsewhere()
+        }
+        other => OpenFailure::new(6, format!("share '{name}': {}", with_causes(other)))
+            .passing(other.retry() == dfs_store::Retry::Later),
+    }
+}
+
 fn open_failure(name: &str, error: &OpenError) -> OpenFailure {
+    if let OpenError::Store(error @ (StoreError::Owned { .. } | StoreError::Stranded { .. })) = error {
+        return refused(name, error);
+    }
     OpenFailure::new(
         6,
         format!("share '{name}' cannot be opened, no data was touched: {}", with_causes(error)),

@@ -39,6 +39,7 @@ impl Runtime {
             durability: live.engine.settings().class.as_str().to_owned(),
             dirty_bytes: tiers.dirty_bytes,
             dirty_inodes: tiers.dirty_inodes,
+            stranded_bytes: 0,
             at_risk: at_risk(journal),
             oldest_undurable_seconds: seconds(stats.oldest_undurable_age),
             oldest_unplaced_seconds: seconds(tiers.oldest_unplaced),
@@ -70,6 +71,7 @@ impl Runtime {
             share: failed.config.name.clone(),
             state: failed.state(),
             durability: format!("{:?}", failed.config.durability).to_lowercase(),
+            stranded_bytes: failed.stranded().bytes,
             cold,
             ..ShareTierStatus::default()
         }
@@ -105,7 +107,7 @@ impl Runtime {
         let tiers = self.tiers();
         for share in &tiers.shares {
             let name = || share.share.clone();
-            let open = !share.state.starts_with("failed");
+            let open = share.state.starts_with("serving") || share.state.starts_with("read-only");
             metrics::gauge!("dfs_server_share_open_flag", "share" => name()).set(f64::from(u8::from(open)));
             metrics::gauge!("dfs_server_dirty_bytes", "share" => name()).set(share.dirty_bytes as f64);
             metrics::gauge!("dfs_server_held_files_number", "share" => name()).set(share.held.len() as f64);

@@ -82,7 +82,7 @@ def second(group, template, programs):
                 check(False, "the share was served twice")
             except gateway.Refused as refused:
                 note.append(str(refused)[:120])
-                check("data folder of gateway" in str(refused) or "owned by gateway" in str(refused), f"no clear cause: {refused}")
+                check("of gateway" in str(refused) and "share adopt" in str(refused), f"no clear cause: {refused}")
             load = Load(first, "shared", make_tree(first.folder, files=50))
             note.append(load.finish())
 

@@ -13,7 +13,7 @@ import time
 
 import common
 
-ORDER = ["lint", "unit", "model", "crash", "metadata", "s3", "mount", "readme", "posix", "hostile", "bench", "fuzz"]
+ORDER = ["lint", "unit", "model", "crash", "metadata", "fence", "s3", "mount", "readme", "posix", "hostile", "bench", "fuzz"]
 NOT_BY_DEFAULT = {"fuzz"}
 
 

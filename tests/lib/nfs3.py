@@ -89,13 +89,17 @@ class Client:
             data += piece
         return bytes(data)
 
-    def call(self, program, procedure, arguments):
-        """Makes one call and returns a reader of its results."""
+    def send(self, program, procedure, arguments):
+        """Sends one call, whose reply nobody has read yet."""
         self.xid = (self.xid + 1) & 0xFFFFFFFF
         credential = struct.pack(">I", 1) + opaque(b"tests") + struct.pack(">III", 0, 0, 0)
         head = struct.pack(">IIIIII", self.xid, 0, 2, program, 3, procedure)
         body = head + struct.pack(">I", 1) + opaque(credential) + struct.pack(">II", 0, 0) + arguments
         self.socket.sendall(struct.pack(">I", 0x80000000 | len(body)) + body)
+
+    def call(self, program, procedure, arguments):
+        """Makes one call and returns a reader of its results."""
+        self.send(program, procedure, arguments)
         mark = struct.unpack(">I", self.exactly(4))[0]
         reply = Reader(self.exactly(mark & 0x7FFFFFFF))
         xid, kind, state = reply.u32(), reply.u32(), reply.u32()

@@ -1,6 +1,6 @@
 //! The command line: what there is, and where each command goes.
 
-use crate::commands::{login, share, store, tier};
+use crate::commands::{file, login, share, store, tier};
 use crate::output::{Format, Output};
 use clap::{Parser, Subcommand};
 use dfs_api::ClientError;
@@ -33,6 +33,9 @@ enum Command {
     /// Shares.
     #[command(subcommand)]
     Share(share::Share),
+    /// Files of a share.
+    #[command(subcommand)]
+    File(file::File),
     /// The tiers: what is where, what is at risk.
     #[command(subcommand)]
     Tier(tier::Tier),
@@ -92,6 +95,7 @@ async fn dispatch(command: Command, session: &Session) -> Result<(), Failure> {
         Command::Login(command) => command.run(session).await,
         Command::Store(command) => command.run(session).await,
         Command::Share(command) => command.run(session).await,
+        Command::File(command) => command.run(session).await,
         Command::Tier(command) => command.run(session).await,
         Command::Status => tier::health(session).await,
         Command::Version => {

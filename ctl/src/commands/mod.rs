@@ -1,5 +1,6 @@
 //! One file per family of commands.
 
+pub(crate) mod file;
 pub(crate) mod login;
 pub(crate) mod owners;
 pub(crate) mod share;

@@ -7,6 +7,7 @@
 
 pub mod auth;
 pub mod client;
+pub mod copies;
 pub mod health;
 pub mod keep;
 pub mod owners;
@@ -18,6 +19,7 @@ pub mod units;
 
 pub use auth::*;
 pub use client::{Client, ClientError};
+pub use copies::*;
 pub use health::*;
 pub use keep::*;
 pub use owners::*;

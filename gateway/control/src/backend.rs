@@ -1,5 +1,6 @@
 //! What the control plane manages: the running gateway.
 
+use crate::copies::CopiesBackend;
 use async_trait::async_trait;
 use dfs_api::{
     AbandonedJournal, AdoptShare, ColdStoreConfig, EmptyBin, MetadataStoreConfig, Problem, QuotaStatus,
@@ -32,7 +33,7 @@ pub struct HealthFacts {
 
 /// The running gateway. *Errors:* problems in operator's words; nothing half-done remains after one.
 #[async_trait]
-pub trait Backend: Send + Sync + 'static {
+pub trait Backend: CopiesBackend {
     /// Opens or makes a metadata store.
     async fn add_metadata_store(&self, config: &MetadataStoreConfig) -> Result<(), Problem>;
     /// Closes a metadata store that no share uses.

@@ -8,6 +8,7 @@
 
 pub mod backend;
 mod brake;
+mod copies;
 pub mod database;
 mod guard;
 mod jobs;
@@ -18,6 +19,7 @@ mod tokens;
 mod users;
 
 pub use backend::Backend;
+pub use copies::CopiesBackend;
 pub use database::{ControlDatabase, DatabaseError};
 pub use plane::{ControlPlane, PlaneOptions};
 pub use users::User;

@@ -283,7 +283,10 @@ impl Engine {
         self.append(&mut state, room, Record::SetSize { size, mtime: Some(now) }, ctime, clear).map(Some)
     }
 
-    async fn reserve_small(&self, cx: &RequestContext) -> Result<dfs_journal::Reservation, FsError> {
+    pub(crate) async fn reserve_small(
+        &self,
+        cx: &RequestContext,
+    ) -> Result<dfs_journal::Reservation, FsError> {
         let reserved =
             self.journal.reserve(&cx.actor.client, SMALL_RECORDS, Reserve::Control, cx.deadline).await;
         reserved.map_err(|error| reserve_error(&error))

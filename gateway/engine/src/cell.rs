@@ -82,6 +82,15 @@ impl CellState {
         }
     }
 
+    /// Takes the row that a clone over this file produced. Call it under the gate, the file drained before.
+    pub fn take_clone(&mut self, row: &Arc<Inode>, commit: CommitToken) {
+        self.commit = self.commit.max(commit);
+        let atime = self.attrs.atime;
+        self.attrs = Attrs { atime, ..Attrs::of(row) };
+        (self.mode_seen, self.dos_seen) = (row.mode_change, row.dos_change);
+        self.row = row.clone();
+    }
+
     /// Takes a row that a place produced: the records it holds are in the attributes already.
     pub fn take_placed(&mut self, row: &Arc<Inode>) {
         if row.flushed_seq > self.row.flushed_seq {

@@ -32,10 +32,10 @@ impl Engine {
             read_max: IO_MAX,
             write_max: IO_MAX,
             time_granularity_nanos: 1,
-            features: Features::default(),
+            features: Features { clone: true, ..Features::default() },
             label: self.settings.label.clone(),
             serial: self.record.fsid as u32,
-            clone_unit: 0,
+            clone_unit: self.record.block_size,
             case_sensitive: true,
             read_only: self.check_writable().is_err(),
         })

@@ -20,6 +20,8 @@ mod admission;
 mod atime;
 mod attributes;
 mod cell;
+mod clone;
+mod copies;
 mod data;
 mod engine;
 mod handover;

@@ -238,7 +238,7 @@ impl Engine {
     }
 
     /// A request of the share's own housekeeping.
-    fn own_context(&self) -> RequestContext {
+    pub(crate) fn own_context(&self) -> RequestContext {
         let job = InternalJob::Administrator;
         RequestContext {
             request: 0,

@@ -150,8 +150,8 @@ impl Vfs for Engine {
         not_served()
     }
 
-    async fn copy(&self, _cx: &RequestContext, _request: CopyRange) -> VfsResult<CopyReply> {
-        not_served()
+    async fn copy(&self, cx: &RequestContext, request: CopyRange) -> VfsResult<CopyReply> {
+        self.do_copy(cx, request).await
     }
 
     async fn advise(&self, _cx: &RequestContext, _request: Advise) -> VfsResult<()> {

@@ -167,13 +167,18 @@ pub struct MapReply {
 
 /// Whether to share blocks or to copy bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum CopyHow {
+    /// Share the blocks of a range (RFC 7862 §15.13): both offsets are multiples of `FsInfo::clone_unit`, a length of 0 is to
+    /// the source's end.
     Clone,
+    /// Share all blocks: the target ends with the source's bytes, size and modification time. Offsets and length are 0.
+    Replace,
+    /// Copy bytes.
     Copy,
 }
 
-/// Asks for a range to be cloned or copied within the share.
+/// Asks for a range to be cloned or copied within the share. A clone answers `ColdUnavailable` while what is dirty of the two
+/// files cannot be drained, and copies nothing then.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs)]
 pub struct CopyRange {

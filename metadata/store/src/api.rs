@@ -1,5 +1,6 @@
 //! The trait and its requests and replies.
 
+use crate::copies::Copies;
 use crate::error::StoreResult;
 use crate::lease::Lease;
 use crate::share::{QuotaEntry, ShareRecord, StateTable, Usage};
@@ -417,7 +418,7 @@ pub enum ReplayOp {
 /// return and survives a power cut once [`MetadataStore::durable`] answered for its token; what a crash loses is a suffix
 /// of the operations. *Cancel:* dropping a future leaves either nothing or the whole operation.
 #[async_trait]
-pub trait MetadataStore: Send + Sync + 'static {
+pub trait MetadataStore: Copies {
     /// Waits until everything up to the token survives a power cut. *Errors:* [`StoreError::Poisoned`].
     async fn durable(&self, commit: CommitToken) -> StoreResult<()>;
     /// The token of the newest transaction.

@@ -17,6 +17,7 @@
 pub mod api;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod copies;
 pub mod embedded;
 mod error;
 #[cfg(fuzzing)]
@@ -34,6 +35,7 @@ mod shell;
 mod wire;
 
 pub use api::*;
+pub use copies::*;
 pub use embedded::{EmbeddedConfig, EmbeddedStore, StoreStats};
 pub use error::{Retry, StoreError, StoreResult};
 pub use lease::{Lease, LeaseState};

@@ -1,5 +1,7 @@
 //! The store around the operations: one mapping from the trait to operation functions, for every row-level backend.
 
+mod copies;
+
 use crate::kv::View;
 use crate::lease::Lease;
 use crate::ops::{self, Tx};

@@ -33,6 +33,8 @@ pub struct Plan {
     pub failing_disk: u32,
     /// One life in so many has a disk that is full for a while; 0 for none.
     pub full_disk: u32,
+    /// Files are cloned too.
+    pub copies: bool,
     /// `None`: a random one.
     pub tuning: Option<Tuning>,
 }
@@ -40,7 +42,16 @@ pub struct Plan {
 impl Plan {
     /// Everything, often.
     pub fn of(class: DurabilityClass) -> Plan {
-        Plan { class, lives: 4, steps: 60, cut_below: 4000, failing_disk: 6, full_disk: 6, tuning: None }
+        Plan {
+            class,
+            lives: 4,
+            steps: 60,
+            cut_below: 4000,
+            failing_disk: 6,
+            full_disk: 6,
+            copies: false,
+            tuning: None,
+        }
     }
 }
 
@@ -94,7 +105,7 @@ async fn live(
     let mut chance = |one_in: u32| one_in > 0 && rng.random_ratio(1, one_in);
     let (fails, fills) = (chance(plan.failing_disk), chance(plan.full_disk));
     let (fails_at, full_at) = (rng.random_range(0..steps), rng.random_range(0..steps));
-    let mut player = Player { world: &world, ledger, rng, class: plan.class };
+    let mut player = Player { world: &world, ledger, rng, class: plan.class, copies: plan.copies };
     for step in 0..steps {
         super::tell(|| format!("-- step {step} at {:?}, disk step {}", world.elapsed(), world.disk_steps()));
         if fails && step == fails_at {

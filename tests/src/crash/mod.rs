@@ -21,6 +21,7 @@
 mod asked;
 mod attributes;
 mod check;
+mod clones;
 mod crowd;
 mod directed;
 mod drain;
@@ -58,7 +59,8 @@ fn shard(shard: u64, class: DurabilityClass) {
     };
     let mut failed = Vec::new();
     for seed in (first..first + count).filter(|seed| played(*seed)) {
-        if let Err(why) = life::history(seed, &life::Plan::of(class), &dfs_log::Mutations::none()) {
+        let plan = life::Plan { copies: true, ..life::Plan::of(class) };
+        if let Err(why) = life::history(seed, &plan, &dfs_log::Mutations::none()) {
             let replay = format!("TESTS_SEEDS=1 tests/run crash --seed {seed}");
             failed.push(format!("class {}, seed {seed}: {why}\nreplay: {replay}", class.as_str()));
         }

@@ -150,6 +150,10 @@ dropped_are_caught! {
         PackIdUnique by seed 24 of played(relaxed());
     "delete after durable": delete_after_durable_dropped_is_caught,
         DeleteAfterDurable by seed 1 of Box::new(directed::deleted_while_unlinking);
+    "clone drains source and target": clone_drains_dropped_is_caught,
+        CloneDrains by seed 1 of played(Plan { copies: true, ..local() });
+    "clone durable before next record": clone_durable_first_dropped_is_caught,
+        CloneDurableFirst by seed 1 of Box::new(directed::written_while_cloned);
     "reader verifies segment": reader_verifies_dropped_is_caught,
         ReaderVerifies by seed 4 of Box::new(directed::late_reader);
     "reader resolves again": reader_resolves_again_dropped_is_caught,
@@ -183,8 +187,6 @@ fn other_rows() -> Vec<Row> {
             ),
         ),
         row("compaction compares", Rule::CompactionCompares, Catch::NotBuilt("compaction")),
-        row("clone drains source and target", Rule::CloneDrains, Catch::NotBuilt("clones")),
-        row("clone durable before next record", Rule::CloneDurableFirst, Catch::NotBuilt("clones")),
     ]
 }
 

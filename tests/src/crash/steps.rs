@@ -34,6 +34,7 @@ pub struct Player<'a> {
     pub ledger: &'a mut Ledger,
     pub rng: &'a mut StdRng,
     pub class: DurabilityClass,
+    pub copies: bool,
 }
 
 /// A step's failure: the disk was cut, or the engine did something wrong.
@@ -42,6 +43,10 @@ pub type Step = Result<Outcome, String>;
 impl Player<'_> {
     /// Plays one random step. *Errors:* what no history allows.
     pub async fn play(&mut self) -> Step {
+        // The draw is made only where clones are: histories without keep what their seeds choose.
+        if self.copies && self.rng.random_bool(0.06) {
+            return self.clone_file().await;
+        }
         match self.rng.random_range(0..100) {
             0..24 => self.write().await,
             24..31 => self.truncate().await,

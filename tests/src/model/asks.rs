@@ -126,6 +126,18 @@ pub enum Ask {
         who: usize,
         file: usize,
     },
+    Copy {
+        who: usize,
+        from: usize,
+        to: usize,
+        /// Blocks before the range, in source and target.
+        blocks: (u64, u64),
+        /// Bytes more before it, in the source.
+        odd: u64,
+        len: u64,
+        /// Replace, clone, copy.
+        how: u8,
+    },
 }
 
 impl Ask {
@@ -209,7 +221,23 @@ pub fn random(rng: &mut StdRng, pair: &Pair) -> Ask {
             fill: rng.random(),
             stable: rng.random_bool(0.3),
         },
+        97 => copy(rng, who, pair),
         _ => Ask::Commit { who, file },
+    }
+}
+
+fn copy(rng: &mut StdRng, who: usize, pair: &Pair) -> Ask {
+    let (from, to) = (pair.some_file(rng), pair.some_file(rng));
+    let whole = rng.random_bool(0.5);
+    let some = |rng: &mut StdRng| if rng.random_bool(0.7) { 0 } else { rng.random_range(0..2) };
+    Ask::Copy {
+        who: if rng.random_bool(0.5) { 0 } else { who },
+        from,
+        to,
+        blocks: (some(rng), some(rng)),
+        odd: if rng.random_bool(0.9) { 0 } else { 1 },
+        len: if whole || rng.random_bool(0.3) { 0 } else { rng.random_range(0..30_000) },
+        how: if whole { 0 } else { 1 + u8::from(rng.random_bool(0.05)) },
     }
 }
 

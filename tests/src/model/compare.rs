@@ -3,10 +3,13 @@
 use super::asks::{Ask, Existing, Guarded, Kind};
 use crate::sim::World;
 use bytes::Bytes;
+use dfs_engine::Engine;
+use dfs_journal::Reserve;
 use dfs_model::{
-    Actor, AttrMask, AttrPatch, Attrs, Cookie, Credentials, DeviceNumber, FsError, Guard, Identity, InodeId,
-    InodeKind, Patch, PreAttrs, Rights, Target, TimePatch, Timestamp, Wcc,
+    Actor, AttrMask, AttrPatch, Attrs, ClientRef, Cookie, Credentials, DeviceNumber, FsError, Guard,
+    Identity, InodeId, InodeKind, Patch, PreAttrs, Rights, Target, TimePatch, Timestamp, Wcc,
 };
+use dfs_stack::FlushScope;
 use dfs_vfs::*;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -15,6 +18,7 @@ use std::sync::Arc;
 
 /// The two sides and the files that both know.
 pub struct Pair {
+    opened: Arc<Engine>,
     engine: Arc<dyn Vfs>,
     model: Arc<dyn Vfs>,
     users: Vec<RequestContext>,
@@ -73,7 +77,7 @@ impl Pair {
         let who = [(0, 0, vec![0]), (1000, 100, vec![100]), (1001, 100, vec![100, 200]), (2000, 300, vec![])];
         let users =
             who.iter().map(|(uid, gid, groups)| user(world, Credentials::unix(*uid, *gid, groups))).collect();
-        Pair { engine, model, users, files }
+        Pair { opened: world.engine().clone(), engine, model, users, files }
     }
 
     pub fn some_file(&self, rng: &mut StdRng) -> usize {
@@ -88,8 +92,24 @@ impl Pair {
 
     /// Asks both. *Errors:* how their answers differ.
     pub async fn both(&mut self, ask: &Ask) -> Result<(), String> {
-        let (engine, made_engine) = self.one(&self.engine.clone(), ask, |file| file.0).await;
-        let (model, made_model) = self.one(&self.model.clone(), ask, |file| file.1).await;
+        let (engine, model) = (self.engine.clone(), self.model.clone());
+        let ((engine, made_engine), (model, made_model)) = match ask {
+            // A clone takes time: before it for what is to be drained, which is nothing here, and after it to be durable.
+            Ask::Copy { .. } => {
+                let flushed = self.opened.stack().flush(FlushScope::All).await;
+                flushed.map_err(|error| format!("flush: {error}"))?;
+                // Nor shall the journal roll for its record.
+                let client = ClientRef::Anonymous;
+                let room = self.opened.journal().reserve(&client, 4096, Reserve::Control, None).await;
+                drop(room.map_err(|error| format!("reserve: {error}"))?);
+                let answer = self.one(&model, ask, |file| file.1).await;
+                (self.one(&engine, ask, |file| file.0).await, answer)
+            }
+            _ => {
+                let answer = self.one(&engine, ask, |file| file.0).await;
+                (answer, self.one(&model, ask, |file| file.1).await)
+            }
+        };
         if engine != model {
             return Err(format!("\n  engine {engine:#?}\n  model  {model:#?}"));
         }
@@ -254,6 +274,20 @@ impl Pair {
             Ask::Commit { who, file } => {
                 let request = Commit { target: Target::Inode(id(file)), offset: 0, len: 0 };
                 Ok(vec![seen_wcc(&vfs.commit(&self.users[*who], request).await?.wcc)])
+            }
+            Ask::Copy { who, from, to, blocks, odd, len, how } => {
+                let unit = u64::from(vfs.fs_info(&self.users[*who]).await?.clone_unit);
+                let request = CopyRange {
+                    from: Target::Inode(id(from)),
+                    from_offset: blocks.0 * unit + odd,
+                    to: Target::Inode(id(to)),
+                    to_offset: blocks.1 * unit,
+                    len: *len,
+                    how: [CopyHow::Replace, CopyHow::Clone, CopyHow::Copy][usize::from(*how)],
+                    resume: None,
+                };
+                let reply = vfs.copy(&self.users[*who], request).await?;
+                Ok(vec![format!("{}", reply.copied), seen_wcc(&reply.wcc)])
             }
             _ => panic!("not a question about attributes or bytes"),
         }

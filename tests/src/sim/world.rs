@@ -400,6 +400,11 @@ impl World {
         self.disk.is_down()
     }
 
+    /// The time that deadlines are measured by.
+    pub fn monotonic(&self) -> Monotonic {
+        self.clock.monotonic()
+    }
+
     /// A request of the superuser that waits as long as it takes.
     pub fn root_context(&self) -> RequestContext {
         RequestContext {

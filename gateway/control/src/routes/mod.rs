@@ -47,6 +47,7 @@ pub(crate) fn router(plane: Arc<ControlPlane>) -> Router {
         .route("/tier/status", get(tier::status))
         .route("/tier/flush", post(tier::flush))
         .route("/jobs/{id}", get(tier::job))
+        .merge(crate::copies::routes())
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method)
         .route_layer(middleware::from_fn(count));

@@ -59,6 +59,15 @@ impl Engine {
         Ok(Some(before))
     }
 
+    /// Charges a clone, after which a file holds `bytes`; answers what was charged before. Call it in the target's section.
+    pub(crate) fn charge_clone(&self, state: &CellState, bytes: u64) -> Result<Option<u64>, FsError> {
+        let Some(book) = &self.quotas else { return Ok(None) };
+        let row = &state.row;
+        let before = book.charged(row.id, row.allocated);
+        book.charge(row.id, owners(row), row.allocated, bytes, self.clock.wall())?;
+        Ok(Some(before))
+    }
+
     /// Takes a charge back whose record was not appended.
     pub(crate) fn uncharge_record(&self, state: &CellState, before: Option<u64>) {
         if let (Some(book), Some(before)) = (&self.quotas, before) {

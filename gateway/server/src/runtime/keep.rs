@@ -13,7 +13,7 @@ use std::time::Duration;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Runtime {
-    fn served(&self, share: &str) -> Result<Arc<LiveShare>, Problem> {
+    pub(super) fn served(&self, share: &str) -> Result<Arc<LiveShare>, Problem> {
         self.share(share).ok_or_else(|| Problem::not_found("share that is served", share))
     }
 

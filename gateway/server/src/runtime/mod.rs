@@ -6,6 +6,7 @@
 mod adopt;
 mod backend;
 mod budget;
+mod copies;
 mod database;
 mod failed;
 mod folder;

@@ -3,6 +3,7 @@
 
 mod bed;
 mod commands;
+mod copies;
 mod damage;
 mod failed;
 mod folder;

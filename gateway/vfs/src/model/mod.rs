@@ -6,6 +6,7 @@
 
 mod attributes;
 mod bytes_of;
+mod clone;
 mod names;
 mod serve;
 mod tree;

@@ -121,10 +121,10 @@ impl ModelVfs {
             read_max: 1 << 20,
             write_max: 1 << 20,
             time_granularity_nanos: 1,
-            features: Features::default(),
+            features: Features { clone: true, ..Features::default() },
             label: String::new(),
             serial: 1,
-            clone_unit: 0,
+            clone_unit: super::clone::CLONE_UNIT as u32,
             case_sensitive: true,
             read_only: false,
         }
@@ -322,8 +322,8 @@ impl Vfs for ModelVfs {
         not_served()
     }
 
-    async fn copy(&self, _cx: &RequestContext, _request: CopyRange) -> VfsResult<CopyReply> {
-        not_served()
+    async fn copy(&self, cx: &RequestContext, request: CopyRange) -> VfsResult<CopyReply> {
+        self.copy_now(cx, &request)
     }
 
     async fn advise(&self, _cx: &RequestContext, _request: Advise) -> VfsResult<()> {

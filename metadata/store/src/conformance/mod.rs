@@ -8,6 +8,7 @@
 mod attrs;
 mod bed;
 mod check;
+mod clones;
 mod create;
 mod dirs;
 pub mod model;
@@ -55,6 +56,7 @@ pub fn cases() -> Vec<Case> {
         attrs::cases(),
         place::cases(),
         packs::cases(),
+        clones::cases(),
         quotas::cases(),
         replay::cases(),
         shares::cases(),

@@ -6,6 +6,7 @@
 
 mod acl;
 mod attrs;
+mod clone;
 mod create;
 mod link;
 mod packs;
@@ -21,6 +22,7 @@ mod xattr;
 
 pub use acl::{check_audit, checked_form};
 pub use attrs::{DOS_SETTABLE, set_attr};
+pub use clone::{check_clone, clone_file};
 pub use create::{create, kind_rules};
 pub use link::link;
 pub use packs::{pack, pack_begin, packs, packs_bury, packs_forget};

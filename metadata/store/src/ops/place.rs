@@ -139,16 +139,18 @@ fn set_attributes(row: &mut InodeRow, part: &PlaceInode) {
 }
 
 /// One file's map under change.
-struct Map<'a> {
-    inode: InodeId,
-    live: &'a mut BTreeMap<PackId, i64>,
+pub(super) struct Map<'a> {
+    /// The file.
+    pub inode: InodeId,
+    /// Stored bytes that packs gained.
+    pub live: &'a mut BTreeMap<PackId, i64>,
     /// Bytes of data gained.
-    bytes: i64,
+    pub bytes: i64,
 }
 
 impl Map<'_> {
     /// Takes `[start, end)` out of the map.
-    fn clear(&mut self, tx: &mut Tx<'_>, start: u64, end: u64) -> StoreResult<()> {
+    pub fn clear(&mut self, tx: &mut Tx<'_>, start: u64, end: u64) -> StoreResult<()> {
         if start >= end {
             return Ok(());
         }
@@ -169,7 +171,8 @@ impl Map<'_> {
         self.bytes -= run.len as i64;
     }
 
-    fn add(&mut self, tx: &mut Tx<'_>, run: &ExtentRun) {
+    /// Puts a run into the map, where nothing is.
+    pub fn add(&mut self, tx: &mut Tx<'_>, run: &ExtentRun) {
         let mut bytes = Vec::new();
         run.encode(&mut bytes);
         tx.put(key::extent(tx.share, self.inode, run.offset), bytes.into());

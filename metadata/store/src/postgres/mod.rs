@@ -13,6 +13,7 @@
 //! (call.rs). *A cancelled* call has happened whole or not at all.
 
 mod call;
+mod copies;
 mod data;
 mod holdings;
 mod link;

@@ -166,14 +166,16 @@ impl Parts {
         self.0.iter().any(|answer| answer.what == what)
     }
 
-    fn part(&self, what: &str) -> StoreResult<&Answer> {
+    /// The row of this kind.
+    pub fn part(&self, what: &str) -> StoreResult<&Answer> {
         self.0
             .iter()
             .find(|answer| answer.what == what)
             .ok_or_else(|| damaged("answer", format!("'{what}' is missing")))
     }
 
-    fn inode(&self, what: &str) -> StoreResult<Arc<Inode>> {
+    /// Its inode.
+    pub fn inode(&self, what: &str) -> StoreResult<Arc<Inode>> {
         let part = self.part(what)?;
         part.inode.clone().ok_or_else(|| damaged("answer", format!("'{what}' has no inode")))
     }
@@ -203,7 +205,7 @@ impl Parts {
 
 impl Inner {
     /// Runs an operation that carries a context.
-    async fn operate(
+    pub(super) async fn operate(
         &self,
         query: Query,
         effect: Effect,

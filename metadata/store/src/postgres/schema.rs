@@ -18,6 +18,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("data", include_str!("sql/04_data.sql")),
     ("shares", include_str!("sql/05_shares.sql")),
     ("owners", include_str!("sql/06_owners.sql")),
+    ("clones", include_str!("sql/07_clones.sql")),
 ];
 
 /// Oldest server that has all that is used (`pg_terminate_backend` that waits).

@@ -137,6 +137,7 @@ pub enum Query {
     XattrSet,
     Quotas,
     QuotaSet,
+    Clone,
 }
 
 /// Every statement with its text, in the order of [`Query`].
@@ -188,6 +189,7 @@ pub static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
         XattrSet,
         Quotas,
         QuotaSet,
+        Clone,
     ];
     all.into_iter().map(text).collect()
 });
@@ -358,6 +360,7 @@ fn call(query: Query) -> String {
         Query::Rename => with_context("op_rename", 9, ""),
         Query::SetAttr => with_context("op_set_attr", 15, &format!(", {}", patch(31))),
         Query::XattrSet => with_context("op_xattr_set", 7, ""),
+        Query::Clone => with_context("op_clone", 9, ""),
         Query::QuotaSet => op("op_quota_set", 14),
         Query::Reap => op("op_reap", 3),
         Query::Place => op("op_place", 37),

@@ -18,7 +18,7 @@ use std::time::Duration;
 const MOMENT: Duration = Duration::from_millis(300);
 
 /// The step of a history that is not answered while names hang: `None` after a moment.
-async fn moment<T>(work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn moment<T>(work: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(MOMENT, work).await.ok()
 }
 
@@ -36,7 +36,7 @@ async fn remove(world: &World, name: &str) -> Result<(), String> {
     done.map(drop).map_err(|failed| format!("remove: {}", failed.error))
 }
 
-fn world(
+pub(super) fn world(
     rng: &mut StdRng,
     class: DurabilityClass,
     mutations: &Mutations,
@@ -48,7 +48,7 @@ fn world(
 }
 
 /// Cuts the power and shows what is there after it.
-fn after_a_power_cut(options: &mut WorldOptions) -> Result<BTreeMap<String, Found>, String> {
+pub(super) fn after_a_power_cut(options: &mut WorldOptions) -> Result<BTreeMap<String, Found>, String> {
     options.crash(true);
     run_paused(async { dump(&options.open().await?).await })
 }

@@ -2,10 +2,12 @@
 //! that was held up, a name log whose syncs hang. The seed chooses sizes, bytes and what else happens.
 
 mod cleaning;
+mod cloning;
 mod hanging;
 mod owners;
 
 pub use cleaning::{deleted_while_read, swept_while_put};
+pub use cloning::written_while_cloned;
 pub use hanging::{acked_while_created, deleted_while_unlinking, freed_while_unlinking};
 pub use owners::{
     box_lost, commit_waits_for_the_bucket, packs_of_commits, placed_after_takeover, replied_after_takeover,

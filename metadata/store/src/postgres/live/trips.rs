@@ -3,7 +3,7 @@
 use super::proxy::Proxy;
 use super::*;
 use crate::conformance::name;
-use crate::{LinkRequest, ReadDirRequest, SetAttrRequest, StateTable};
+use crate::{CloneRequest, Copies, LinkRequest, ReadDirRequest, SetAttrRequest, StateTable};
 use dfs_model::{AttrPatch, Cookie, Guard, InodeId, InodeKind, Patch};
 
 const ROOT: InodeId = InodeId::ROOT;
@@ -70,6 +70,10 @@ fn each_operation_is_one_round_trip() {
         proxy.trips();
         count!("place", bed.place(vec![pack], vec![part]));
         count!("extents", store.extents(share, a, 0, u64::MAX, 10));
+        let to = bed.file(ROOT, "t").await;
+        proxy.trips();
+        let clone = CloneRequest { from: a, to, part: None, drained: [None, None], clear_suid: false };
+        count!("clone", store.clone_file(bed.cx(&bed.root), clone));
         count!("usage", store.usage(share));
         count!("state", store.state_put(share, bed.epoch, StateTable::Clients, "k".into(), Some("v".into())));
         count!("unlink", bed.remove(d, "c"));

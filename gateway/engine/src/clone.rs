@@ -16,7 +16,7 @@ use crate::engine::{Engine, journal_error};
 use dfs_journal::{Record, RecordMeta};
 use dfs_log::Rule;
 use dfs_model::{Attrs, ByteRange, FsError, InodeId, Seq, Wcc};
-use dfs_stack::{FlushScope, StackError};
+use dfs_stack::FlushScope;
 use dfs_store::{Applied, ClonePart, CloneRequest, Cloned, StoreError};
 use dfs_vfs::{
     AccessRule, ChangeEvent, ChangeKind, CopyHow, CopyRange, CopyReply, FILE_SIZE_MAX, Failed, Operation,
@@ -71,7 +71,7 @@ impl Engine {
         let _source = self.admit_read(cx, &pair.from, read).await?;
         let _target = self.admit_write(cx, &pair.to, written).await?;
         for _ in 0..ROUNDS_MAX {
-            self.drain(cx, &pair).await?;
+            self.drain_both(cx, &pair).await?;
             if let Some(reply) = self.clone_closed(cx, &pair, request, whole).await? {
                 self.hub.tell(|| data_event(to));
                 return Ok(reply);
@@ -81,18 +81,13 @@ impl Engine {
     }
 
     /// Waits until what was written to both is placed.
-    async fn drain(&self, cx: &RequestContext, pair: &Pair) -> Result<(), FsError> {
+    async fn drain_both(&self, cx: &RequestContext, pair: &Pair) -> Result<(), FsError> {
         if self.mutations.off(Rule::CloneDrains) {
             return Ok(());
         }
-        let left = cx.deadline.map_or(PATIENCE, |deadline| deadline.since(self.clock.monotonic()));
+        let deadline = cx.deadline.unwrap_or_else(|| self.clock.monotonic().plus(PATIENCE));
         for inode in [pair.from.inode, pair.to.inode] {
-            match tokio::time::timeout(left, self.stack.flush(FlushScope::Inode(inode))).await {
-                Ok(Ok(())) => {}
-                Ok(Err(StackError::Held(_))) => return Err(FsError::Corrupt),
-                Ok(Err(_)) => return Err(FsError::delay()),
-                Err(_) => return Err(FsError::ColdUnavailable),
-            }
+            self.flush_inode(inode, Some(deadline)).await?;
         }
         Ok(())
     }

@@ -64,9 +64,19 @@ impl Engine {
         seq: Option<Seq>,
         deadline: Option<Monotonic>,
     ) -> Result<(), FsError> {
-        if seq.is_none() {
-            return Ok(());
+        match seq {
+            None => Ok(()),
+            Some(_) => self.flush_inode(inode, deadline).await,
         }
+    }
+
+    /// Waits until what was written to an inode so far is in the object store and placed. Waiters share packs.
+    /// *Errors:* as of [`Engine::placed`].
+    pub(crate) async fn flush_inode(
+        &self,
+        inode: InodeId,
+        deadline: Option<Monotonic>,
+    ) -> Result<(), FsError> {
         let flush = self.stack.flush(FlushScope::Inode(inode));
         let flushed = match deadline {
             None => flush.await,

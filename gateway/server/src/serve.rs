@@ -38,6 +38,7 @@ pub(crate) fn run(
     folder: &Folder,
     pid_file: Option<&Path>,
 ) -> Result<(), Failure> {
+    crate::limits::refuse_huge_pages();
     crate::limits::raise_open_files();
     ready::announce_start(data_dir)?;
     if let Some(path) = pid_file {

@@ -19,6 +19,17 @@ fn init_then_start_status_stop_each_say_so_and_end_with_zero() {
 }
 
 #[test]
+fn memory_is_taken_in_plain_pages() {
+    let bed = Bed::made();
+    let doors = bed.start();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", doors.pid)).unwrap();
+    // Kernels before 5.0 do not tell.
+    if let Some(told) = status.lines().find_map(|line| line.strip_prefix("THP_enabled:")) {
+        assert_eq!(told.trim(), "0");
+    }
+}
+
+#[test]
 fn version_needs_no_configuration() {
     let said = Bed::empty().dfs(&["version"]).works();
     assert_eq!(said.out.trim(), format!("dfs {}", env!("CARGO_PKG_VERSION")));

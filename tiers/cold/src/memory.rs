@@ -3,7 +3,7 @@
 use crate::error::{ColdError, ColdErrorKind, ColdOp, ColdResult, PermanentCause};
 use crate::store::{
     ColdInfo, ColdStore, DeleteOutcome, LIST_PAGE_MAX, ListPage, ListToken, ListedObject, OWNER_LEN_MAX,
-    ObjectInfo, ObjectVersion, PutBody, PutOutcome,
+    ObjectInfo, ObjectVersion, PutBody, PutOutcome, span,
 };
 use crate::{Key, KeyPrefix};
 use async_trait::async_trait;
@@ -114,17 +114,18 @@ impl ColdStore for MemoryCold {
         })
     }
 
-    async fn get_range(&self, key: &Key, range: Range<u64>) -> ColdResult<Bytes> {
-        if range.is_empty() {
-            return Ok(Bytes::new());
-        }
+    async fn get_ranges(&self, key: &Key, ranges: &[Range<u64>]) -> ColdResult<Vec<Bytes>> {
         self.with(ColdOp::Get, key, |object| {
-            if range.end > object.info.len {
+            if ranges.iter().any(|range| range.end > object.info.len) {
                 let kind = ColdErrorKind::Permanent(PermanentCause::OutOfRange);
-                let detail = format!("bytes {range:?} of an object of {}", object.info.len);
+                let detail = format!("bytes {:?} of an object of {}", span(ranges), object.info.len);
                 return Err(Self::error(kind, ColdOp::Get, key, detail));
             }
-            Ok(object.bytes.slice(range.start as usize..range.end as usize))
+            // The object's own memory: it lives as long as the store does.
+            Ok(ranges
+                .iter()
+                .map(|range| object.bytes.slice(range.start as usize..range.end as usize))
+                .collect())
         })
     }
 

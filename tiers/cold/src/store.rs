@@ -175,9 +175,20 @@ pub trait ColdStore: Send + Sync + 'static {
     /// `Permanent(BadRequest)` when it is longer than [`OWNER_LEN_MAX`].
     async fn get_owner(&self, key: &Key) -> ColdResult<(Bytes, ObjectVersion)>;
 
-    /// Reads exactly the bytes `range`; an empty range needs no request. *Errors:* `NotFound`; `Permanent(OutOfRange)`
-    /// when the object ends before the range does; `Retry` for a body that came short.
-    async fn get_range(&self, key: &Key, range: Range<u64>) -> ColdResult<Bytes>;
+    /// Reads exactly the bytes of each range, in one request from the first's start to the last's end.
+    /// *Units and shape:* at least one range, none empty, in order and without overlap; what lies between them is thrown
+    /// away. *Guarantees:* each range's bytes keep no other's alive. *Errors:* `NotFound`; `Permanent(OutOfRange)` when the object ends
+    /// before the last range does; `Retry` for a body that came short.
+    async fn get_ranges(&self, key: &Key, ranges: &[Range<u64>]) -> ColdResult<Vec<Bytes>>;
+
+    /// Reads exactly the bytes `range`; an empty range needs no request. *Errors:* as [`ColdStore::get_ranges`].
+    async fn get_range(&self, key: &Key, range: Range<u64>) -> ColdResult<Bytes> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let mut bytes = self.get_ranges(key, &[range]).await?;
+        Ok(bytes.pop().unwrap_or_default())
+    }
 
     /// Asks about an object. *Errors:* `NotFound`.
     async fn head(&self, key: &Key) -> ColdResult<ObjectInfo>;
@@ -192,6 +203,14 @@ pub trait ColdStore: Send + Sync + 'static {
 
     /// Says what the store is.
     fn describe(&self) -> ColdInfo;
+}
+
+/// From the first range's start to the last one's end.
+pub(crate) fn span(ranges: &[Range<u64>]) -> Range<u64> {
+    match (ranges.first(), ranges.last()) {
+        (Some(first), Some(last)) => first.start..last.end,
+        _ => 0..0,
+    }
 }
 
 #[cfg(test)]

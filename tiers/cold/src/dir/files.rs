@@ -234,15 +234,19 @@ impl Folder {
     }
 
     /// Reads a range; `Ok(Err(_))` is the object's length when it ends before the range.
-    pub(super) fn read_range(&self, name: &str, range: Range<u64>) -> Outcome<Result<Bytes, u64>> {
+    pub(super) fn read_ranges(&self, name: &str, ranges: &[Range<u64>]) -> Outcome<Result<Vec<Bytes>, u64>> {
         let (file, info) = self.open_object(name)?;
-        if range.end > info.len {
+        if ranges.iter().any(|range| range.end > info.len) {
             return Ok(Err(info.len));
         }
-        let mut bytes = vec![0; (range.end - range.start) as usize];
-        file.read_exact_at(&mut bytes, range.start)
-            .map_err(|error| FileError::at("read the object")(errno(&error)))?;
-        Ok(Ok(bytes.into()))
+        let mut all = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            file.read_exact_at(&mut bytes, range.start)
+                .map_err(|error| FileError::at("read the object")(errno(&error)))?;
+            all.push(bytes.into());
+        }
+        Ok(Ok(all))
     }
 
     pub(super) fn info(&self, name: &str) -> Outcome<ObjectInfo> {

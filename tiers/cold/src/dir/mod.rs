@@ -11,7 +11,7 @@ mod files;
 use crate::error::{ColdError, ColdErrorKind, ColdOp, ColdResult, PermanentCause};
 use crate::store::{
     ColdInfo, ColdStore, DeleteOutcome, LIST_PAGE_MAX, ListPage, ListToken, ObjectInfo, ObjectVersion,
-    PutBody, PutOutcome,
+    PutBody, PutOutcome, span,
 };
 use crate::{Key, KeyPrefix};
 use async_trait::async_trait;
@@ -145,15 +145,13 @@ impl ColdStore for DirCold {
         })
     }
 
-    async fn get_range(&self, key: &Key, range: Range<u64>) -> ColdResult<Bytes> {
-        if range.is_empty() {
-            return Ok(Bytes::new());
-        }
-        let (name, asked) = (key.as_str().to_owned(), range.clone());
-        let got = self.work(ColdOp::Get, key.as_str(), move |folder| folder.read_range(&name, asked)).await?;
+    async fn get_ranges(&self, key: &Key, ranges: &[Range<u64>]) -> ColdResult<Vec<Bytes>> {
+        let (name, asked) = (key.as_str().to_owned(), ranges.to_vec());
+        let got =
+            self.work(ColdOp::Get, key.as_str(), move |folder| folder.read_ranges(&name, &asked)).await?;
         got.map_err(|len| {
             let kind = ColdErrorKind::Permanent(PermanentCause::OutOfRange);
-            self.error(kind, ColdOp::Get, key, format!("bytes {range:?} of an object of {len}"))
+            self.error(kind, ColdOp::Get, key, format!("bytes {:?} of an object of {len}", span(ranges)))
         })
     }
 

@@ -224,17 +224,19 @@ impl ColdStore for Fault {
         Ok((self.maybe_flipped(&plan, bytes), version))
     }
 
-    async fn get_range(&self, key: &Key, range: Range<u64>) -> ColdResult<Bytes> {
+    async fn get_ranges(&self, key: &Key, ranges: &[Range<u64>]) -> ColdResult<Vec<Bytes>> {
         let plan = self.before(ColdOp::Get, key.as_str()).await?;
-        let bytes = self.inner.get_range(key, range).await?;
-        if bytes.is_empty() {
-            return Ok(bytes);
-        }
+        let mut all = self.inner.get_ranges(key, ranges).await?;
+        // One of them is hit; what a single range draws does not depend on there being others.
+        let which = if all.len() > 1 { (self.handle.next() % all.len() as u64) as usize } else { 0 };
+        let Some(bytes) = all.get_mut(which).filter(|bytes| !bytes.is_empty()) else { return Ok(all) };
         if self.handle.hit(plan.partial_rate) {
             self.handle.count(|c| c.partial += 1);
-            return Ok(bytes.slice(..(self.handle.next() % bytes.len() as u64) as usize));
+            bytes.truncate((self.handle.next() % bytes.len() as u64) as usize);
+        } else {
+            *bytes = self.maybe_flipped(&plan, std::mem::take(bytes));
         }
-        Ok(self.maybe_flipped(&plan, bytes))
+        Ok(all)
     }
 
     async fn head(&self, key: &Key) -> ColdResult<ObjectInfo> {

@@ -2,7 +2,9 @@
 //!
 //! Uploads and everything else have permits of their own, so that a full upload window never keeps a reader waiting. A dropped call gives its permit back; bandwidth it reserved is spent.
 
-use crate::store::{ColdInfo, ColdStore, DeleteOutcome, ListPage, ListToken, ObjectInfo, ObjectVersion};
+use crate::store::{
+    ColdInfo, ColdStore, DeleteOutcome, ListPage, ListToken, ObjectInfo, ObjectVersion, span,
+};
 use crate::{ColdResult, Key, KeyPrefix, PutBody, PutOutcome};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -124,11 +126,11 @@ impl ColdStore for Limit {
         self.inner.get_owner(key).await
     }
 
-    async fn get_range(&self, key: &Key, range: Range<u64>) -> ColdResult<Bytes> {
+    async fn get_ranges(&self, key: &Key, ranges: &[Range<u64>]) -> ColdResult<Vec<Bytes>> {
         let _permit = self.permit(&self.requests).await;
-        let len = range.end.saturating_sub(range.start);
-        self.pace(self.download.as_ref(), len).await;
-        self.inner.get_range(key, range).await
+        let Range { start, end } = span(ranges);
+        self.pace(self.download.as_ref(), end.saturating_sub(start)).await;
+        self.inner.get_ranges(key, ranges).await
     }
 
     async fn head(&self, key: &Key) -> ColdResult<ObjectInfo> {

@@ -212,17 +212,19 @@ impl ColdStore for Meter {
         self.measure(ColdOp::GetOwner, self.inner.get_owner(key), judge).await
     }
 
-    async fn get_range(&self, key: &Key, range: Range<u64>) -> ColdResult<Bytes> {
-        let want = range.end.saturating_sub(range.start);
-        let judge = |bytes: Bytes| {
-            self.received(bytes.len() as u64);
-            if bytes.len() as u64 == want {
+    async fn get_ranges(&self, key: &Key, ranges: &[Range<u64>]) -> ColdResult<Vec<Bytes>> {
+        let wanted = || ranges.iter().map(|range| range.end.saturating_sub(range.start));
+        let judge = |bytes: Vec<Bytes>| {
+            let came = || bytes.iter().map(|bytes| bytes.len() as u64);
+            self.received(came().sum());
+            if came().eq(wanted()) {
                 return Ok((bytes, "ok"));
             }
-            let detail = format!("{} bytes came instead of {want}", bytes.len());
+            let (came, wanted): (u64, u64) = (came().sum(), wanted().sum());
+            let detail = format!("{came} bytes came instead of {wanted}");
             Err(ColdError::new(ColdErrorKind::Retry, ColdOp::Get, &self.name, detail).key(key))
         };
-        self.measure(ColdOp::Get, self.inner.get_range(key, range), judge).await
+        self.measure(ColdOp::Get, self.inner.get_ranges(key, ranges), judge).await
     }
 
     async fn head(&self, key: &Key) -> ColdResult<ObjectInfo> {

@@ -2,6 +2,7 @@
 //! that answers nothing at all must be seen as down.
 
 use super::limit::LimitConfig;
+use crate::store::span;
 use crate::{
     ColdError, ColdErrorKind, ColdInfo, ColdOp, ColdResult, ColdStore, DeleteOutcome, Key, KeyPrefix,
     ListPage, ListToken, ObjectInfo, ObjectVersion, PutBody, PutOutcome,
@@ -67,9 +68,10 @@ impl ColdStore for Overdue {
         self.in_time(ColdOp::GetOwner, key.as_str(), 0, self.inner.get_owner(key)).await
     }
 
-    async fn get_range(&self, key: &Key, range: Range<u64>) -> ColdResult<Bytes> {
-        let len = range.end.saturating_sub(range.start);
-        self.in_time(ColdOp::Get, key.as_str(), len, self.inner.get_range(key, range)).await
+    async fn get_ranges(&self, key: &Key, ranges: &[Range<u64>]) -> ColdResult<Vec<Bytes>> {
+        let Range { start, end } = span(ranges);
+        let len = end.saturating_sub(start);
+        self.in_time(ColdOp::Get, key.as_str(), len, self.inner.get_ranges(key, ranges)).await
     }
 
     async fn head(&self, key: &Key) -> ColdResult<ObjectInfo> {

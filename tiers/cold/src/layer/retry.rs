@@ -187,8 +187,8 @@ impl ColdStore for Retry {
         self.run(ColdOp::GetOwner, &mut self.tries(), || self.inner.get_owner(key)).await
     }
 
-    async fn get_range(&self, key: &Key, range: Range<u64>) -> ColdResult<Bytes> {
-        self.run(ColdOp::Get, &mut self.tries(), || self.inner.get_range(key, range.clone())).await
+    async fn get_ranges(&self, key: &Key, ranges: &[Range<u64>]) -> ColdResult<Vec<Bytes>> {
+        self.run(ColdOp::Get, &mut self.tries(), || self.inner.get_ranges(key, ranges)).await
     }
 
     async fn head(&self, key: &Key) -> ColdResult<ObjectInfo> {

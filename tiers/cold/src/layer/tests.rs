@@ -278,8 +278,8 @@ impl ColdStore for Careless {
     async fn get_owner(&self, key: &Key) -> ColdResult<(bytes::Bytes, ObjectVersion)> {
         self.0.get_owner(key).await
     }
-    async fn get_range(&self, key: &Key, range: std::ops::Range<u64>) -> ColdResult<bytes::Bytes> {
-        self.0.get_range(key, range).await
+    async fn get_ranges(&self, key: &Key, ranges: &[std::ops::Range<u64>]) -> ColdResult<Vec<bytes::Bytes>> {
+        self.0.get_ranges(key, ranges).await
     }
     async fn head(&self, key: &Key) -> ColdResult<ObjectInfo> {
         self.0.head(key).await

@@ -5,13 +5,14 @@
 //! above, block by block. A crash leaves at most an incomplete upload in parts, which is no object.
 
 mod body;
+mod cut;
 mod failure;
 mod multipart;
 
 use crate::error::{ColdError, ColdErrorKind, ColdOp, ColdResult, PermanentCause};
 use crate::store::{
     ColdInfo, ColdStore, DeleteOutcome, LIST_PAGE_MAX, ListPage, ListToken, ListedObject, OWNER_LEN_MAX,
-    ObjectInfo, ObjectVersion, PutBody, PutOutcome,
+    ObjectInfo, ObjectVersion, PutBody, PutOutcome, span,
 };
 use crate::{Key, KeyPrefix};
 use async_trait::async_trait;
@@ -26,6 +27,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use bytes::Bytes;
+use cut::Cut;
 use dfs_model::Timestamp;
 use std::collections::HashMap;
 use std::fmt;
@@ -329,14 +331,12 @@ impl ColdStore for S3Cold {
         Ok((bytes.into_bytes(), version))
     }
 
-    async fn get_range(&self, key: &Key, range: Range<u64>) -> ColdResult<Bytes> {
-        if range.is_empty() {
-            return Ok(Bytes::new());
-        }
-        let want = range.end - range.start;
-        let header = format!("bytes={}-{}", range.start, range.end - 1);
+    async fn get_ranges(&self, key: &Key, ranges: &[Range<u64>]) -> ColdResult<Vec<Bytes>> {
+        let range = span(ranges);
+        let want = range.end.saturating_sub(range.start);
+        let header = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
         let sent = self.client.get_object().bucket(&self.bucket).key(key.as_str()).range(header).send().await;
-        let got = sent.map_err(|error| self.failed(ColdOp::Get, error).key(key))?;
+        let mut got = sent.map_err(|error| self.failed(ColdOp::Get, error).key(key))?;
         let len = length(got.content_length);
         let total = got.content_range.as_deref().and_then(total_of);
         if len != want {
@@ -348,15 +348,16 @@ impl ColdStore for S3Cold {
             };
             return Err(self.error(kind, ColdOp::Get, key, detail));
         }
-        let bytes = got.body.collect().await.map_err(|error| {
-            self.error(ColdErrorKind::Retry, ColdOp::Get, key, "the body broke off").source(error)
-        })?;
-        let bytes = bytes.into_bytes();
-        if bytes.len() as u64 != want {
-            let detail = format!("{} bytes came instead of {want}", bytes.len());
-            return Err(self.error(ColdErrorKind::Retry, ColdOp::Get, key, detail));
+        let mut cut = Cut::new(ranges);
+        while let Some(piece) = got.body.next().await {
+            let piece = piece.map_err(|error| {
+                self.error(ColdErrorKind::Retry, ColdOp::Get, key, "the body broke off").source(error)
+            })?;
+            cut.take(&piece);
         }
-        Ok(bytes)
+        cut.finish().map_err(|came| {
+            self.error(ColdErrorKind::Retry, ColdOp::Get, key, format!("{came} bytes came instead of {want}"))
+        })
     }
 
     async fn head(&self, key: &Key) -> ColdResult<ObjectInfo> {

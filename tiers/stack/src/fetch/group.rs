@@ -1,7 +1,7 @@
 //! The task of a group of flights: the journal and warm first, then one GET for blocks that lie close together in a pack.
 
 use super::Fetcher;
-use super::flight::{FetchError, FetchResult, FlightEnd};
+use super::flight::{FetchError, FlightEnd};
 use bytes::Bytes;
 use dfs_block::decode_block;
 use dfs_cold::ColdErrorKind;
@@ -96,9 +96,10 @@ fn coalesce(mut jobs: Vec<Job>, bytes_max: u64) -> Vec<Vec<Job>> {
     for job in jobs {
         let joins =
             gets.last().and_then(|get| Some((get.first()?, get.last()?))).is_some_and(|(first, last)| {
-                let gap = job.piece.pack_offset.saturating_sub(last.piece.pack_end());
+                let gap = job.piece.pack_offset.checked_sub(last.piece.pack_end());
                 let whole = job.piece.pack_end().saturating_sub(first.piece.pack_offset);
-                first.piece.id.pack == job.piece.id.pack && gap <= GAP_MAX && whole <= bytes_max
+                let near = gap.is_some_and(|gap| gap <= GAP_MAX);
+                first.piece.id.pack == job.piece.id.pack && near && whole <= bytes_max
             });
         match gets.last_mut() {
             Some(get) if joins => get.push(job),
@@ -110,13 +111,14 @@ fn coalesce(mut jobs: Vec<Job>, bytes_max: u64) -> Vec<Vec<Job>> {
 
 /// One GET, verified block by block.
 async fn from_cold(fetcher: Arc<Fetcher>, jobs: Vec<Job>, activity: Activity, source: BlockSource) {
-    let (Some(first), Some(last)) = (jobs.first(), jobs.last()) else { return };
-    let (start, end) = (first.piece.pack_offset, last.piece.pack_end());
-    let body = fetcher.get(&first.piece, start, end).await;
-    let alone = jobs.len() == 1;
+    let pieces: Vec<BlockPiece> = jobs.iter().map(|job| job.piece).collect();
+    let mut bodies = fetcher.get(&pieces).await.map(Vec::into_iter);
     for job in jobs {
         let piece = job.piece;
-        let stored = body.clone().and_then(|body| cut_out(&body, &piece, start, alone));
+        let stored = match &mut bodies {
+            Ok(bodies) => bodies.next().ok_or(FetchError::Damaged(piece.id)),
+            Err(error) => Err(error.clone()),
+        };
         let result = match stored {
             Ok(stored) => match decode_block(piece.id, stored.clone(), &piece.block) {
                 Ok(decoded) => Ok((stored, decoded)),
@@ -138,26 +140,18 @@ async fn from_cold(fetcher: Arc<Fetcher>, jobs: Vec<Job>, activity: Activity, so
     }
 }
 
-/// A block's bytes out of a larger body, in memory of their own: what is kept must not keep the whole body.
-fn cut_out(body: &Bytes, piece: &BlockPiece, start: u64, alone: bool) -> FetchResult {
-    let from = piece.pack_offset.saturating_sub(start) as usize;
-    let to = piece.pack_end().saturating_sub(start) as usize;
-    match body.get(from..to) {
-        Some(_) if alone => Ok(body.slice(from..to)),
-        Some(bytes) => Ok(Bytes::copy_from_slice(bytes)),
-        None => Err(FetchError::Damaged(piece.id)),
-    }
-}
-
 impl Fetcher {
-    /// Bytes `[start, end)` of the piece's pack.
-    async fn get(&self, piece: &BlockPiece, start: u64, end: u64) -> FetchResult {
+    /// The stored bytes of pieces of one pack, each in memory of its own: what is kept of one must not keep the others.
+    async fn get(&self, pieces: &[BlockPiece]) -> Result<Vec<Bytes>, FetchError> {
+        let (Some(piece), Some(last)) = (pieces.first(), pieces.last()) else { return Ok(Vec::new()) };
         let key = self.keys.pack(self.shared.share, piece.id.pack);
+        let ranges: Vec<_> = pieces.iter().map(|piece| piece.pack_offset..piece.pack_end()).collect();
         self.metrics.gets.increment(1);
-        let error = match self.shared.cold.get_range(&key, start..end).await {
-            Ok(body) => {
-                self.served.fetched.fetch_add(body.len() as u64, Ordering::Relaxed);
-                return Ok(body);
+        let error = match self.shared.cold.get_ranges(&key, &ranges).await {
+            Ok(bodies) => {
+                let whole = last.pack_end().saturating_sub(piece.pack_offset);
+                self.served.fetched.fetch_add(whole, Ordering::Relaxed);
+                return Ok(bodies);
             }
             Err(error) => error,
         };
@@ -175,7 +169,7 @@ impl Fetcher {
     async fn try_again(&self, piece: &BlockPiece) -> Result<(Bytes, Bytes), FetchError> {
         let mut tries = TRIES_AFTER_DAMAGE;
         loop {
-            let stored = self.get(piece, piece.pack_offset, piece.pack_end()).await?;
+            let stored = self.get(std::slice::from_ref(piece)).await?.pop().unwrap_or_default();
             tries -= 1;
             match decode_block(piece.id, stored.clone(), &piece.block) {
                 Ok(decoded) => return Ok((stored, decoded)),

@@ -254,8 +254,12 @@ impl dfs_cold::ColdStore for SweptAtOnce {
         self.inner.get_owner(key).await
     }
 
-    async fn get_range(&self, key: &Key, range: std::ops::Range<u64>) -> dfs_cold::ColdResult<Bytes> {
-        self.inner.get_range(key, range).await
+    async fn get_ranges(
+        &self,
+        key: &Key,
+        ranges: &[std::ops::Range<u64>],
+    ) -> dfs_cold::ColdResult<Vec<Bytes>> {
+        self.inner.get_ranges(key, ranges).await
     }
 
     async fn head(&self, key: &Key) -> dfs_cold::ColdResult<dfs_cold::ObjectInfo> {

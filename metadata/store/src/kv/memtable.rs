@@ -7,7 +7,7 @@
 use super::{Batch, Entry, Layer, StoreResult};
 use bytes::Bytes;
 use parking_lot::RwLock;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -97,18 +97,20 @@ impl Memtable {
                 continue;
             }
             inner.deletions += usize::from(deletion);
-            match inner.rows.get_mut(key.as_slice()) {
-                Some(versions) => {
+            let (added, dropped) = match inner.rows.entry(key.into_boxed_slice()) {
+                btree_map::Entry::Occupied(mut there) => {
+                    let versions = there.get_mut();
                     let before = versions.bytes();
                     versions.push(version, value, keep);
-                    let after = versions.bytes();
-                    inner.bytes = (inner.bytes + after).saturating_sub(before);
+                    (versions.bytes(), before)
                 }
-                None => {
-                    inner.bytes += key.len() + value.as_ref().map_or(0, Bytes::len) + ROW_OVERHEAD;
-                    inner.rows.insert(key.into_boxed_slice(), Versions::One(version, value));
+                btree_map::Entry::Vacant(place) => {
+                    let added = place.key().len() + value.as_ref().map_or(0, Bytes::len) + ROW_OVERHEAD;
+                    place.insert(Versions::One(version, value));
+                    (added, 0)
                 }
-            }
+            };
+            inner.bytes = (inner.bytes + added).saturating_sub(dropped);
         }
         if !self.keep_deletions && !keep && inner.deletions > 1024 + inner.rows.len() / 4 {
             inner.rows.retain(|_, versions| versions.newest().is_some());

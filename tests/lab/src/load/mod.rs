@@ -25,6 +25,8 @@ enum Work {
     Durable,
     /// CREATE, WRITE of 4 KiB and COMMIT: a new file each time.
     Create,
+    /// CREATE alone: a new empty file each time.
+    Name,
     /// CREATE and WRITE of 4 KiB, without COMMIT; ends after `--count` files.
     Files,
     /// WRITE in order up to `--count` bytes, then COMMIT.

@@ -56,14 +56,15 @@ pub async fn prepare(args: &LoadArgs, connection: usize) -> io::Result<Box<dyn C
             }
             Box::new(Durable { slots, data, writing: vec![false; args.depth], done: (0, 0) })
         }
-        Work::Create | Work::Files | Work::Lookup => {
+        Work::Create | Work::Name | Work::Files | Work::Lookup => {
             let mut folders = Vec::new();
             let many = args.count.div_ceil(args.connections as u64 * FILES_IN_FOLDER).max(1);
             for number in 0..many {
                 let name = format!("{}-folder-{connection}-{number}", args.file);
                 folders.push(client.make_folder(&root, name.as_bytes(), 0o755).await?);
             }
-            let end = if args.work == Work::Create { u64::MAX } else { args.count / args.connections as u64 };
+            let endless = matches!(args.work, Work::Create | Work::Name);
+            let end = if endless { u64::MAX } else { args.count / args.connections as u64 };
             let state = vec![New::Idle; args.depth];
             Box::new(Files { folders, data, work: args.work, end, next: 0, state, done: (0, 0) })
         }
@@ -251,10 +252,9 @@ impl Files {
         let number = if self.work == Work::Lookup { stride(self.next, self.end) } else { self.next };
         self.next += 1;
         let folder = &self.folders[(number / FILES_IN_FOLDER) as usize % self.folders.len()];
-        let name = if self.work == Work::Create {
-            format!("new-{}-{number}", std::process::id())
-        } else {
-            format!("file-{number:08}")
+        let name = match self.work {
+            Work::Create | Work::Name => format!("new-{}-{number}", std::process::id()),
+            _ => format!("file-{number:08}"),
         };
         if self.work == Work::Lookup {
             self.state[slot] = New::LookingUp;
@@ -280,9 +280,11 @@ impl Scenario for Files {
             New::Creating => {
                 let handle = calls::made_reply(&mut results)?
                     .ok_or_else(|| io::Error::other("CREATE told no handle"))?;
-                calls::write(arguments, &handle, 0, UNSTABLE, &self.data);
-                self.state[slot] = New::Writing(handle);
-                return Ok(Step::Call(nfs(7)));
+                if self.work != Work::Name {
+                    calls::write(arguments, &handle, 0, UNSTABLE, &self.data);
+                    self.state[slot] = New::Writing(handle);
+                    return Ok(Step::Call(nfs(7)));
+                }
             }
             New::Writing(handle) => {
                 calls::write_reply(&mut results)?;

@@ -20,8 +20,9 @@ use std::{
 const DIRECT_ALIGN: usize = 4096;
 /// Most bytes of one direct read: bounds the bounce buffer.
 const DIRECT_CHUNK: usize = 1 << 20;
-/// Bytes of zeros written at once.
-const ZERO_CHUNK: usize = 1 << 20;
+/// Bytes of zeros written at once. Linux keeps what one write brings in one piece of the page cache, and each later write
+/// into a piece, and each sync of it, looks at every block of it: small pieces make small appends cheaper.
+const ZERO_CHUNK: usize = 64 << 10;
 
 /// A folder on a local file system.
 pub struct RealDisk {

@@ -1,6 +1,6 @@
 //! The command line: what there is, and where each command goes.
 
-use crate::commands::{file, login, share, store, tier};
+use crate::commands::{file, login, netgroup, quota, recycle, share, store, tier};
 use crate::output::{Format, Output};
 use clap::{Parser, Subcommand};
 use dfs_api::ClientError;
@@ -36,6 +36,15 @@ enum Command {
     /// Files of a share.
     #[command(subcommand)]
     File(file::File),
+    /// Quotas of a share.
+    #[command(subcommand)]
+    Quota(quota::Quota),
+    /// The recycle bin of a share.
+    #[command(subcommand)]
+    Recycle(recycle::RecycleCommand),
+    /// Machines under one name, for client lists.
+    #[command(subcommand)]
+    Netgroup(netgroup::NetgroupCommand),
     /// The tiers: what is where, what is at risk.
     #[command(subcommand)]
     Tier(tier::Tier),
@@ -96,6 +105,9 @@ async fn dispatch(command: Command, session: &Session) -> Result<(), Failure> {
         Command::Store(command) => command.run(session).await,
         Command::Share(command) => command.run(session).await,
         Command::File(command) => command.run(session).await,
+        Command::Quota(command) => command.run(session).await,
+        Command::Recycle(command) => command.run(session).await,
+        Command::Netgroup(command) => command.run(session).await,
         Command::Tier(command) => command.run(session).await,
         Command::Status => tier::health(session).await,
         Command::Version => {

@@ -132,6 +132,28 @@ fn share() -> Value {
     })
 }
 
+fn quotas() -> Value {
+    json!([
+        {"subject": "share", "limits": null, "used_bytes": 3u64 << 30, "used_inodes": 42},
+        {
+            "subject": {"user": 1000},
+            "limits": {"bytes": {"hard": 2u64 << 30}, "inodes": {"soft": 10, "hard": 20}, "grace_seconds": 604_800},
+            "used_bytes": 1u64 << 30, "used_inodes": 7
+        }
+    ])
+}
+
+fn recycled() -> Value {
+    json!({
+        "inode": 1033, "name": "report.txt", "directory": 1024, "removed_at": 1_795_676_017, "removed_by": 1000,
+        "bytes": 5 << 20
+    })
+}
+
+fn netgroup() -> Value {
+    json!({"name": "build", "members": ["192.0.2.0/24", "ci.example.org"], "shares": ["s"]})
+}
+
 /// A gateway where everything works.
 fn good(sent: &Sent) -> (u16, Value) {
     match sent.line.as_str() {
@@ -145,7 +167,15 @@ fn good(sent: &Sent) -> (u16, Value) {
         "GET /shares" => (200, json!([share()])),
         "POST /shares" => (201, share()),
         "GET /shares/s" => (200, share()),
+        "PATCH /shares/s" => (200, share()),
         "DELETE /shares/s" => (204, Value::Null),
+        "GET /shares/s/quotas" | "PUT /shares/s/quotas" => (200, quotas()),
+        "GET /shares/s/recycled" | "POST /shares/s/recycled/restore" => (200, json!([recycled()])),
+        "POST /shares/s/recycled/empty" => (200, json!({"removed": 3})),
+        "GET /netgroups" => (200, json!([netgroup()])),
+        "POST /netgroups" => (201, netgroup()),
+        "GET /netgroups/build" | "POST /netgroups/build/members" => (200, netgroup()),
+        "DELETE /netgroups/build" | "DELETE /netgroups/build/members/192.0.2.0%2F24" => (204, Value::Null),
         "GET /metadata-stores" => {
             (200, json!([{"name": "default", "kind": "embedded", "health": "up", "shares": ["s"]}]))
         }
@@ -229,6 +259,14 @@ fn exit_codes_tell_what_went_wrong() {
         (2, &["share", "create", "s", "--block-size", "many"], "--block-size"),
         (2, &["share", "create", "s", "--root-mode", "789"], "octal"),
         (2, &["store", "cold", "add", "x", "--kind", "dir"], "--path"),
+        (2, &["share", "set", "s"], "--client"),
+        (2, &["share", "set", "s", "--remove-client", "10.1.1.1"], "10.1.1.1"),
+        (2, &["share", "set", "s", "--block", "delete"], "set_attr"),
+        (2, &["quota", "set", "s", "share"], "--bytes-hard"),
+        (2, &["quota", "set", "s", "user:me", "--bytes-hard", "1GiB"], "'me'"),
+        (2, &["quota", "set", "s", "share", "--bytes-soft", "2GiB", "--bytes-hard", "1GiB"], "--bytes-soft"),
+        (2, &["recycle", "empty", "s"], "--yes"),
+        (2, &["recycle", "policy", "s", "--off", "--keep-days", "3"], "--off"),
         (2, &["frobnicate"], "frobnicate"),
         (5, &["store", "cold", "remove", "used"], "used by s"),
         (6, &["share", "show", "t"], "nothing"),
@@ -257,7 +295,21 @@ fn every_listing_is_a_table_and_json_and_yaml() {
         &["share", "list"][..],
         &["share", "show", "s"],
         &["share", "create", "s"],
+        &["share", "set", "s", "--read-only", "true"],
         &["share", "delete", "s", "--yes"],
+        &["quota", "list", "s"],
+        &["quota", "set", "s", "user:1000", "--bytes-hard", "2GiB"],
+        &["quota", "remove", "s", "every-group"],
+        &["recycle", "list", "s"],
+        &["recycle", "restore", "s", "1033"],
+        &["recycle", "empty", "s", "--yes"],
+        &["recycle", "policy", "s"],
+        &["netgroup", "list"],
+        &["netgroup", "show", "build"],
+        &["netgroup", "create", "build", "--member", "192.0.2.0/24"],
+        &["netgroup", "add-member", "build", "ci.example.org"],
+        &["netgroup", "remove-member", "build", "192.0.2.0/24"],
+        &["netgroup", "delete", "build"],
         &["store", "metadata", "list"],
         &["store", "metadata", "add", "x"],
         &["store", "cold", "list"],
@@ -309,6 +361,53 @@ fn create_sends_what_was_asked_and_shows_the_numbers() {
     );
     for shown in ["served as /s", "1.5 GiB", "42", "256.0 KiB", "survives a power cut"] {
         assert!(said.out.contains(shown), "'{shown}' is not in: {}", said.out);
+    }
+}
+
+#[test]
+fn rules_of_a_share_are_sent_as_they_were_asked() {
+    let stub = Stub::logged_in(good);
+    let run = |line: &str| {
+        let said = stub.run(&line.split(' ').collect::<Vec<_>>(), "");
+        assert_eq!(said.code, 0, "{line}: {said:?}");
+        said.out
+    };
+    let last = |line: &str| stub.sent(line).last().unwrap().body.clone();
+    run(
+        "share create s --block rename --block set_acl --quotas --recycle-days 3 --recycle-max 1GiB --no-relatime",
+    );
+    let bin = json!({"keep_days": 3, "bytes_max": 1 << 30});
+    let rules = json!({
+        "acl_mode": "masked", "blocked_operations": ["rename", "set_acl"], "relatime": false, "quotas": true, "recycle": bin
+    });
+    assert_eq!(last("POST /shares")["rules"], rules);
+    run("share set s --add-client @build --add-client 127.0.0.1 --squash all_to_guest --anon-uid 99");
+    let sent = json!({"clients": ["127.0.0.1", "@build"], "squash": "all_to_guest", "anon_uid": 99});
+    assert_eq!(last("PATCH /shares/s"), sent, "what is not asked for is not sent");
+    run("share set s --remove-client 127.0.0.1 --block remove --unblock write");
+    assert_eq!(last("PATCH /shares/s"), json!({"clients": [], "blocked_operations": ["remove"]}));
+    run("recycle policy s --keep-days 3 --max 1GiB");
+    assert_eq!(last("PATCH /shares/s"), json!({"recycle": bin}));
+    run("recycle policy s --off");
+    assert_eq!(last("PATCH /shares/s"), json!({"recycle": null}));
+    run("recycle restore s 1033 --to old/report.txt");
+    assert_eq!(last("POST /shares/s/recycled/restore"), json!({"inode": 1033, "path": "old/report.txt"}));
+    run("recycle empty s --older-than-days 2 --yes");
+    assert_eq!(last("POST /shares/s/recycled/empty"), json!({"older_than_days": 2}));
+    run("quota set s user:1000 --bytes-soft 1GiB --inodes-hard 20 --grace 1d");
+    let limits = json!({"bytes": {"soft": 1 << 30}, "inodes": {"hard": 20}, "grace_seconds": 86_400});
+    assert_eq!(last("PUT /shares/s/quotas"), json!({"subject": {"user": 1000}, "limits": limits}));
+    run("quota remove s every-user");
+    assert_eq!(last("PUT /shares/s/quotas"), json!({"subject": "every_user", "limits": null}));
+    run("netgroup add-member build 192.0.2.7 ci.example.org");
+    assert_eq!(last("POST /netgroups/build/members"), json!({"members": ["192.0.2.7", "ci.example.org"]}));
+    for (line, words) in [
+        ("quota list s", &["user:1000", "1.0 GiB", "2.0 GiB", "7 d"][..]),
+        ("recycle list s", &["1033", "report.txt", "5.0 MiB", "2026-11-26 06:53:37 UTC"]),
+        ("netgroup show build", &["192.0.2.0/24, ci.example.org"]),
+    ] {
+        let out = run(line);
+        words.iter().for_each(|word| assert!(out.contains(word), "'{word}' is not in: {out}"));
     }
 }
 

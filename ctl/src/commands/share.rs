@@ -1,6 +1,7 @@
 //! `dfsctl share …`.
 
 use super::owners;
+use super::rules::{RuleArgs, Set, spelled};
 use crate::cli::{Failure, Session};
 use crate::credentials;
 use clap::{Args, Subcommand, ValueEnum};
@@ -16,6 +17,8 @@ pub(crate) enum Share {
     List,
     /// Shows one.
     Show { name: String },
+    /// Changes who may mount one and what they may do there, at once.
+    Set(Box<Set>),
     /// Tries one again that could not be opened.
     Open { name: String },
     /// Makes this gateway a standby for a share of another one, in a metadata store and a bucket that both use.
@@ -62,6 +65,18 @@ pub(crate) enum SquashArg {
     AllToAdmin,
 }
 
+impl From<SquashArg> for Squash {
+    fn from(mode: SquashArg) -> Squash {
+        match mode {
+            SquashArg::None => Squash::None,
+            SquashArg::RootToGuest => Squash::RootToGuest,
+            SquashArg::RootToAdmin => Squash::RootToAdmin,
+            SquashArg::AllToGuest => Squash::AllToGuest,
+            SquashArg::AllToAdmin => Squash::AllToAdmin,
+        }
+    }
+}
+
 /// Settings of a new share.
 #[derive(Args)]
 pub(crate) struct Create {
@@ -73,7 +88,8 @@ pub(crate) struct Create {
     /// Cold store.
     #[arg(long, visible_alias = "payload", default_value = "default")]
     cold: String,
-    /// Address, network (CIDR) or `*` that may mount it; may be repeated. Nobody may without one.
+    /// Address, network (CIDR), host name, netgroup (`@group`) or `*` that may mount it; may be repeated. Nobody may without
+    /// one.
     #[arg(long = "client")]
     clients: Vec<String>,
     /// What acknowledgements promise.
@@ -109,6 +125,8 @@ pub(crate) struct Create {
     /// Group of the root directory.
     #[arg(long, default_value_t = 0)]
     root_gid: u32,
+    #[command(flatten)]
+    rules: RuleArgs,
 }
 
 impl Create {
@@ -134,17 +152,11 @@ impl Create {
             block_size: u32::try_from(block_size)
                 .map_err(|_| Failure::new(2, "--block-size is too large"))?,
             clients: self.clients,
-            squash: match self.squash {
-                SquashArg::None => Squash::None,
-                SquashArg::RootToGuest => Squash::RootToGuest,
-                SquashArg::RootToAdmin => Squash::RootToAdmin,
-                SquashArg::AllToGuest => Squash::AllToGuest,
-                SquashArg::AllToAdmin => Squash::AllToAdmin,
-            },
+            squash: self.squash.into(),
             anon_uid: self.anon_uid,
             anon_gid: self.anon_gid,
             read_only: self.read_only,
-            rules: Default::default(),
+            rules: self.rules.rules()?,
             capacity: size("--capacity", &self.capacity)?,
             root_mode: u16::from_str_radix(&self.root_mode, 8)
                 .map_err(|_| Failure::new(2, "--root-mode is an octal number, for instance 755"))?,
@@ -182,6 +194,13 @@ impl Share {
                 let share: ShareStatus = client.get(&format!("/shares/{}", Client::segment(&name))).await?;
                 let rows = details(&share);
                 session.output.show(&share, &["setting", "value"], rows)
+            }
+            Share::Set(set) => {
+                let path = format!("/shares/{}", Client::segment(&set.name));
+                let before: ShareStatus = client.get(&path).await?;
+                let changed: ShareStatus = client.patch(&path, &set.change(&before.config)?).await?;
+                let sentence = format!("share '{}' changed; it holds from now on", changed.config.name);
+                session.output.done_with(&changed, &sentence, &["setting", "value"], details(&changed))
             }
             Share::Open { name } => {
                 let path = format!("/shares/{}/open", Client::segment(&name));
@@ -227,6 +246,11 @@ fn row(share: &ShareStatus) -> Vec<String> {
 
 fn details(share: &ShareStatus) -> Vec<Vec<String>> {
     let config = &share.config;
+    let blocked: Vec<String> = config.rules.blocked_operations.iter().map(spelled).collect();
+    let bin = config.rules.recycle.map_or_else(
+        || "off".to_owned(),
+        |bin| format!("{} days, {} at most", bin.keep_days, show_size(bin.bytes_max)),
+    );
     let pairs = [
         ("name", config.name.clone()),
         ("id", share.id.clone()),
@@ -242,8 +266,14 @@ fn details(share: &ShareStatus) -> Vec<Vec<String>> {
         ("block size", show_size(u64::from(config.block_size))),
         ("compression", word(config.compression)),
         ("clients", config.clients.join(", ")),
-        ("squash", word(config.squash)),
+        ("squash", spelled(&config.squash)),
+        ("anonymous", format!("{}:{}", config.anon_uid, config.anon_gid)),
         ("read only", config.read_only.to_string()),
+        ("blocked", blocked.join(", ")),
+        ("acl mode", spelled(&config.rules.acl_mode)),
+        ("relatime", config.rules.relatime.to_string()),
+        ("quotas", config.rules.quotas.to_string()),
+        ("recycle bin", bin),
     ];
     pairs.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect()
 }

@@ -79,6 +79,15 @@ impl Client {
         self.answer(self.http.put(self.url(path)).json(body)).await
     }
 
+    /// Changes parts of a resource and reads the answer.
+    pub async fn patch<B: Serialize, R: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<R, ClientError> {
+        self.answer(self.http.patch(self.url(path)).json(body)).await
+    }
+
     /// Deletes a resource.
     pub async fn delete(&self, path: &str) -> Result<(), ClientError> {
         let _: serde_json::Value = self.answer(self.http.delete(self.url(path))).await?;

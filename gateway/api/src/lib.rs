@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod auth;
 pub mod client;
 pub mod copies;
@@ -17,6 +18,7 @@ pub mod stores;
 pub mod tier;
 pub mod units;
 
+pub use access::*;
 pub use auth::*;
 pub use client::{Client, ClientError};
 pub use copies::*;

@@ -134,7 +134,7 @@ pub struct ShareConfig {
     /// Block size in bytes: a power of two from 65536 to 1048576.
     #[serde(default = "default_block_size")]
     pub block_size: u32,
-    /// Addresses, networks (CIDR) or `*` that may mount it; nobody when empty.
+    /// Addresses, networks (CIDR), host names, netgroups (`@group`) or `*` that may mount it; nobody when empty.
     #[serde(default)]
     pub clients: Vec<String>,
     /// Whom a client's users are taken for.

@@ -1,8 +1,8 @@
-//! Which machines may use a share: addresses, networks, exact host names.
+//! Which machines may use a share: addresses, networks, exact host names, and groups of these by name.
 //!
 //! An IPv4 address that arrives mapped into IPv6 is compared as IPv4. A host name rule matches nothing by itself: the
 //! composition root resolves names and gives their addresses to [`ClientList::with_hosts`]; nothing here asks a
-//! resolver, so a request never waits for one.
+//! resolver, so a request never waits for one. Likewise a netgroup matches what [`ClientList::with_netgroups`] was told.
 
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -10,7 +10,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// One rule. *Text form:* `192.0.2.7`, `192.0.2.0/24`, `2001:db8::/32`, `build7.example.org`, `*`.
+/// One rule. *Text form:* `192.0.2.7`, `192.0.2.0/24`, `2001:db8::/32`, `build7.example.org`, `@group`,
+/// `*`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ClientRule {
@@ -22,11 +23,15 @@ pub enum ClientRule {
     Network(IpAddr, u8),
     /// A host name, compared exactly, in lower case.
     Host(String),
+    /// The members of a netgroup, whatever they are at the time.
+    Netgroup(String),
 }
 
 /// The text is not a client rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is not an address, a network like 192.0.2.0/24, a host name or '*': {why}")]
+#[error(
+    "'{text}' is not an address, a network like 192.0.2.0/24, a host name, a netgroup like @group or '*': {why}"
+)]
 pub struct BadClientRule {
     /// What was given.
     pub text: String,
@@ -41,6 +46,10 @@ impl FromStr for ClientRule {
         let bad = |why| BadClientRule { text: text.to_owned(), why };
         if text == "*" {
             return Ok(ClientRule::Any);
+        }
+        if let Some(group) = text.strip_prefix('@') {
+            let rule = is_group_name(group).then(|| ClientRule::Netgroup(group.to_owned()));
+            return rule.ok_or_else(|| bad("not the name of a netgroup"));
         }
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(ClientRule::Address(address.to_canonical()));
@@ -96,8 +105,17 @@ impl fmt::Display for ClientRule {
             ClientRule::Address(address) => write!(f, "{address}"),
             ClientRule::Network(address, bits) => write!(f, "{address}/{bits}"),
             ClientRule::Host(name) => f.write_str(name),
+            ClientRule::Netgroup(name) => write!(f, "@{name}"),
         }
     }
+}
+
+/// Whether a netgroup may have this name: 1 to 64 letters, digits, `-`, `_` or `.`, the first a letter or digit.
+fn is_group_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    name.len() <= 64
+        && name.bytes().all(plain)
+        && name.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
 }
 
 fn mask4(bits: u8) -> u32 {
@@ -108,18 +126,29 @@ fn mask6(bits: u8) -> u128 {
     u128::MAX.checked_shl(128u32.saturating_sub(u32::from(bits))).unwrap_or(0)
 }
 
-/// The rules of a share, and what its host names resolve to. Empty: nobody.
+/// The rules of a share, the members of its netgroups, and what its host names resolve to. Empty: nobody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientList {
     rules: Vec<ClientRule>,
+    groups: HashMap<String, Vec<ClientRule>>,
     hosts: HashMap<String, Vec<IpAddr>>,
 }
 
 impl ClientList {
-    /// A list whose host names resolve to nothing yet.
+    /// A list whose netgroups are empty and whose host names resolve to nothing yet.
     #[must_use]
     pub fn new(rules: Vec<ClientRule>) -> ClientList {
-        ClientList { rules, hosts: HashMap::new() }
+        ClientList { rules, groups: HashMap::new(), hosts: HashMap::new() }
+    }
+
+    /// The list with the members of its netgroups. A netgroup among a group's members matches nothing.
+    #[must_use]
+    pub fn with_netgroups(
+        mut self,
+        groups: impl IntoIterator<Item = (String, Vec<ClientRule>)>,
+    ) -> ClientList {
+        self.groups = groups.into_iter().collect();
+        self
     }
 
     /// The list with the addresses of its host names.
@@ -140,21 +169,36 @@ impl ClientList {
 
     /// Host names that need to be resolved.
     pub fn host_names(&self) -> impl Iterator<Item = &str> {
-        self.rules.iter().filter_map(|rule| match rule {
+        self.machines().filter_map(|rule| match rule {
             ClientRule::Host(name) => Some(name.as_str()),
             _ => None,
         })
+    }
+
+    /// Netgroups that the rules name.
+    pub fn netgroups(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().filter_map(|rule| match rule {
+            ClientRule::Netgroup(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The rules, with the members of netgroups in their place.
+    fn machines(&self) -> impl Iterator<Item = &ClientRule> {
+        let members = self.netgroups().filter_map(|name| self.groups.get(name)).flatten();
+        self.rules.iter().chain(members)
     }
 
     /// Whether a client at this address may use the share.
     #[must_use]
     pub fn allows(&self, client: IpAddr) -> bool {
         let client = client.to_canonical();
-        self.rules.iter().any(|rule| match rule {
+        self.machines().any(|rule| match rule {
             ClientRule::Any => true,
             ClientRule::Address(address) => *address == client,
             ClientRule::Network(network, bits) => in_network(*network, *bits, client),
             ClientRule::Host(name) => self.hosts.get(name).is_some_and(|known| known.contains(&client)),
+            ClientRule::Netgroup(_) => false,
         })
     }
 }
@@ -213,10 +257,41 @@ mod tests {
     }
 
     #[test]
+    fn netgroup_matches_its_members_as_they_are_told_and_no_group_in_a_group() {
+        let grouped = list(&["@build", "10.0.0.1"]);
+        assert!(!grouped.allows(ip("192.0.2.7")) && grouped.allows(ip("10.0.0.1")));
+        assert_eq!(grouped.netgroups().collect::<Vec<_>>(), ["build"]);
+        let members = |rules: &[&str]| list(rules).rules().to_vec();
+        let grouped = grouped.with_netgroups([
+            ("build".to_owned(), members(&["192.0.2.0/28", "ci.example.org", "@other"])),
+            ("other".to_owned(), members(&["*"])),
+        ]);
+        assert_eq!(grouped.host_names().collect::<Vec<_>>(), ["ci.example.org"]);
+        let grouped = grouped.with_hosts([("ci.example.org".to_owned(), vec![ip("198.51.100.9")])]);
+        for yes in ["192.0.2.7", "198.51.100.9", "10.0.0.1"] {
+            assert!(grouped.allows(ip(yes)), "{yes}");
+        }
+        assert!(!grouped.allows(ip("203.0.113.1")), "through a group in a group");
+        let without = grouped.with_netgroups([]);
+        assert!(!without.allows(ip("192.0.2.7")));
+    }
+
+    #[test]
     fn what_is_no_rule_is_refused_with_its_reason() {
-        for text in
-            ["", "192.0.2.0/33", "192.0.2.1/24", "a..b", "-x", "300.1.1.1", "fe80::/x", "a b", "1.2.3"]
-        {
+        for text in [
+            "",
+            "192.0.2.0/33",
+            "192.0.2.1/24",
+            "a..b",
+            "-x",
+            "300.1.1.1",
+            "fe80::/x",
+            "a b",
+            "1.2.3",
+            "@",
+            "@-x",
+            "@a/b",
+        ] {
             assert!(text.parse::<ClientRule>().is_err(), "{text}");
         }
     }

@@ -3,8 +3,8 @@
 use crate::copies::CopiesBackend;
 use async_trait::async_trait;
 use dfs_api::{
-    AbandonedJournal, AdoptShare, ColdStoreConfig, EmptyBin, MetadataStoreConfig, Problem, QuotaStatus,
-    RecycledFile, RestoreFile, SetQuota, ShareConfig, ShareTierStatus, TierStatus,
+    AbandonedJournal, AdoptShare, ColdStoreConfig, EmptyBin, MetadataStoreConfig, Netgroup, Problem,
+    QuotaStatus, RecycledFile, RestoreFile, SetQuota, ShareConfig, ShareTierStatus, TierStatus,
 };
 
 /// What the running gateway says of a share.
@@ -56,6 +56,11 @@ pub trait Backend: CopiesBackend {
     async fn release_share(&self, name: &str) -> Result<(), Problem>;
     /// Tells what a journal on another gateway has that is nowhere else; with `confirm` gives it up.
     async fn abandon_journal(&self, name: &str, confirm: bool) -> Result<AbandonedJournal, Problem>;
+    /// Puts the rules of a share into force that may change while it is served: clients, squash, read-only, blocked operations,
+    /// access times, recycle bin. Requests under way end by the old ones.
+    async fn change_share(&self, config: &ShareConfig) -> Result<(), Problem>;
+    /// Tells every netgroup that there is; client lists go by it at once.
+    async fn set_netgroups(&self, groups: &[Netgroup]);
     /// Stops serving a share and deletes its names. Its packs are left in the cold store.
     async fn delete_share(&self, name: &str) -> Result<(), Problem>;
     /// What is known of a share.

@@ -1,7 +1,7 @@
-//! The control plane's own database: users, stores, shares, as JSON rows in redb. Every write is durable on return.
+//! The control plane's own database: users, stores, shares, netgroups, as JSON rows in redb. Every write is durable on return.
 
-use dfs_api::{ColdStoreConfig, MetadataStoreConfig, ShareConfig};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use dfs_api::{ColdStoreConfig, MetadataStoreConfig, Netgroup, ShareConfig};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -16,6 +16,7 @@ const USERS: TableDefinition<&str, &[u8]> = TableDefinition::new("users");
 const METADATA: TableDefinition<&str, &[u8]> = TableDefinition::new("metadata_stores");
 const COLD: TableDefinition<&str, &[u8]> = TableDefinition::new("cold_stores");
 const SHARES: TableDefinition<&str, &[u8]> = TableDefinition::new("shares");
+const NETGROUPS: TableDefinition<&str, &[u8]> = TableDefinition::new("netgroups");
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +72,7 @@ row!(User, USERS, "users", name);
 row!(MetadataStoreConfig, METADATA, "metadata_stores", name);
 row!(ColdStoreConfig, COLD, "cold_stores", name);
 row!(ShareConfig, SHARES, "shares", name);
+row!(Netgroup, NETGROUPS, "netgroups", name);
 
 /// The database. Cheap calls, made from async code: rows are few and small.
 pub struct ControlDatabase {
@@ -107,7 +109,7 @@ impl ControlDatabase {
     fn make_tables(&self) -> Result<(), DatabaseError> {
         let txn = self.db.begin_write().map_err(broken)?;
         txn.open_table(META).map_err(broken)?.insert("format", FORMAT).map_err(broken)?;
-        for table in [USERS, METADATA, COLD, SHARES] {
+        for table in [USERS, METADATA, COLD, SHARES, NETGROUPS] {
             txn.open_table(table).map_err(broken)?;
         }
         txn.commit().map_err(broken)
@@ -133,14 +135,27 @@ impl ControlDatabase {
         self.list()
     }
 
+    /// Every netgroup.
+    pub fn netgroups(&self) -> Result<Vec<Netgroup>, DatabaseError> {
+        self.list()
+    }
+
     /// Writes a user.
     pub fn put_user(&self, user: &User) -> Result<(), DatabaseError> {
         self.put(user)
     }
 
+    /// A table to read; none in a file made before there were rows of this kind.
+    fn table<R: Row>(&self) -> Result<Option<ReadOnlyTable<&'static str, &'static [u8]>>, DatabaseError> {
+        match self.db.begin_read().map_err(broken)?.open_table(R::TABLE) {
+            Ok(table) => Ok(Some(table)),
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(broken(error)),
+        }
+    }
+
     pub(crate) fn list<R: Row>(&self) -> Result<Vec<R>, DatabaseError> {
-        let txn = self.db.begin_read().map_err(broken)?;
-        let table = txn.open_table(R::TABLE).map_err(broken)?;
+        let Some(table) = self.table::<R>()? else { return Ok(Vec::new()) };
         let mut rows = Vec::new();
         for entry in table.iter().map_err(broken)? {
             let (key, value) = entry.map_err(broken)?;
@@ -150,8 +165,7 @@ impl ControlDatabase {
     }
 
     pub(crate) fn get<R: Row>(&self, key: &str) -> Result<Option<R>, DatabaseError> {
-        let txn = self.db.begin_read().map_err(broken)?;
-        let table = txn.open_table(R::TABLE).map_err(broken)?;
+        let Some(table) = self.table::<R>()? else { return Ok(None) };
         let found = table.get(key).map_err(broken)?;
         found.map(|value| parse::<R>(key, value.value())).transpose()
     }

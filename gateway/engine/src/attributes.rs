@@ -90,8 +90,9 @@ impl Engine {
 
     /// What a caller may do to an inode on this share as it is set up.
     pub(crate) fn rights_of(&self, state: &CellState, who: &Credentials) -> Rights {
-        let mut useless = self.settings.blocked.rights(state.row.is_dir()).0;
-        if self.settings.read_only {
+        let rules = self.rules();
+        let mut useless = rules.blocked.rights(state.row.is_dir()).0;
+        if rules.read_only {
             useless |= Rights::MUTATING.0;
         }
         Rights(access_checks::granted(state, who).0 & !useless)

@@ -88,6 +88,8 @@ pub struct Engine {
     pub(crate) lease: Arc<Lease>,
     pub(crate) record: ShareRecord,
     pub(crate) settings: EngineSettings,
+    /// Those of the settings that may change; the settings say how they were at the opening.
+    pub(crate) live: parking_lot::RwLock<crate::live::LiveRules>,
     pub(crate) store: Arc<dyn MetadataStore>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) stack: Arc<Stack>,
@@ -117,7 +119,7 @@ impl Engine {
         &self.record
     }
 
-    /// The settings.
+    /// The settings of the opening; [`Engine::rules`] says what became of those that may change.
     #[must_use]
     pub fn settings(&self) -> &EngineSettings {
         &self.settings
@@ -188,13 +190,13 @@ impl Engine {
             return Err(FsError::Fenced);
         }
         let stopped =
-            self.settings.read_only || self.journal.poisoned().is_some() || self.store.poisoned().is_some();
+            self.rules().read_only || self.journal.poisoned().is_some() || self.store.poisoned().is_some();
         if stopped { Err(FsError::ReadOnlyShare) } else { Ok(()) }
     }
 
     /// Refuses what the administrator blocked. *Errors:* `AccessDenied`.
     pub(crate) fn check_blocked(&self, operation: Operation) -> Result<(), FsError> {
-        if self.settings.blocked.has(operation) { Err(FsError::AccessDenied) } else { Ok(()) }
+        if self.rules().blocked.has(operation) { Err(FsError::AccessDenied) } else { Ok(()) }
     }
 
     /// Refuses a change that is blocked, or any on a read-only or poisoned share.

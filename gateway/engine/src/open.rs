@@ -140,6 +140,7 @@ impl Engine {
             epoch,
             lease,
             record,
+            live: parking_lot::RwLock::new(crate::live::LiveRules::of(&settings)),
             settings,
             store: deps.store,
             journal,

@@ -150,7 +150,7 @@ impl Engine {
 
     /// Removes what the rules do not keep. One round; answers how many entries went.
     pub(crate) async fn tidy_bin(&self) -> Result<usize, FsError> {
-        let Some(rules) = self.settings.recycle else { return Ok(0) };
+        let Some(rules) = self.rules().recycle else { return Ok(0) };
         let mut removed = self.empty_bin(rules.keep).await?;
         let left = self.recycled().await?;
         let mut bytes: u64 = left.iter().map(|known| known.attrs.allocated).sum();
@@ -191,6 +191,7 @@ impl Engine {
         victim: &Cell,
     ) -> Option<(InodeId, Name)> {
         let bin = *self.bin.get()?;
+        self.rules().recycle?;
         let state = victim.state.lock();
         let only_name = state.attrs.kind == InodeKind::File && state.attrs.nlink == 1;
         if bin == request.dir || !only_name || request.what == RemoveWhat::Directory {
@@ -214,7 +215,7 @@ impl Engine {
 
     /// Finds or makes the bin. *Errors:* `Exists` when something else has its name.
     pub(crate) async fn open_bin(&self) -> Result<(), FsError> {
-        if self.settings.recycle.is_none() || self.check_writable().is_err() {
+        if self.rules().recycle.is_none() || self.check_writable().is_err() {
             return Ok(());
         }
         let name = Name::try_from(BIN)?;

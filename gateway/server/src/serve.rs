@@ -138,6 +138,7 @@ async fn open_configured(gateway: &Arc<Runtime>, database: &ControlDatabase) -> 
             tracing::error!(cold = %config.name, "the cold store is not there: {}", failure.message);
         }
     }
+    gateway.take_netgroups(&database.netgroups().map_err(broken)?).await;
     for config in database.shares().map_err(broken)? {
         if let Err(failure) = gateway.open_or_keep(&config).await {
             // Told where it is kept; only a full disk concerns the whole folder.

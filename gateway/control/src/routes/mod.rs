@@ -3,6 +3,7 @@
 mod auth;
 mod health;
 mod keep;
+mod netgroups;
 mod owners;
 mod shares;
 mod stores;
@@ -35,7 +36,7 @@ pub(crate) fn router(plane: Arc<ControlPlane>) -> Router {
         .route("/cold-stores", get(stores::list_cold).post(stores::add_cold))
         .route("/cold-stores/{name}", axum::routing::delete(stores::remove_cold))
         .route("/shares", get(shares::list).post(shares::create))
-        .route("/shares/{name}", get(shares::show).delete(shares::delete))
+        .route("/shares/{name}", get(shares::show).patch(shares::change).delete(shares::delete))
         .route("/shares/{name}/open", post(shares::open))
         .route("/shares/{name}/adopt", post(owners::adopt))
         .route("/shares/{name}/release", post(owners::release))
@@ -44,6 +45,10 @@ pub(crate) fn router(plane: Arc<ControlPlane>) -> Router {
         .route("/shares/{name}/recycled", get(keep::recycled))
         .route("/shares/{name}/recycled/restore", post(keep::restore))
         .route("/shares/{name}/recycled/empty", post(keep::empty))
+        .route("/netgroups", get(netgroups::list).post(netgroups::create))
+        .route("/netgroups/{name}", get(netgroups::show).delete(netgroups::delete))
+        .route("/netgroups/{name}/members", post(netgroups::add_members))
+        .route("/netgroups/{name}/members/{member}", axum::routing::delete(netgroups::remove_member))
         .route("/tier/status", get(tier::status))
         .route("/tier/flush", post(tier::flush))
         .route("/jobs/{id}", get(tier::job))

@@ -1,13 +1,14 @@
 //! Shares.
 
-use super::{Body, check_name};
+use super::{Body, check_name, netgroups};
 use crate::guard::{Caller, Refusal};
 use crate::plane::ControlPlane;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use dfs_api::{
-    ColdStoreConfig, Durability, MetadataKind, MetadataStoreConfig, Problem, Role, ShareConfig, ShareStatus,
+    ChangeShare, ColdStoreConfig, Durability, MetadataKind, MetadataStoreConfig, Problem, Role, ShareConfig,
+    ShareStatus,
 };
 use std::sync::Arc;
 
@@ -67,10 +68,7 @@ fn check(plane: &ControlPlane, config: &ShareConfig) -> Result<(), Refusal> {
         let rule = "block_size is a power of two from 65536 (64 KiB) to 1048576 (1 MiB)";
         return Err(Problem::field("block_size", rule).into());
     }
-    for client in &config.clients {
-        let rule = client.parse::<dfs_auth::ClientRule>();
-        rule.map_err(|error| Problem::field("clients", error.to_string()))?;
-    }
+    netgroups::check_clients(plane, &config.clients)?;
     if config.root_mode > 0o7777 {
         return Err(
             Problem::field("root_mode", "root_mode has twelve bits, for instance 493 (octal 755)").into()
@@ -108,6 +106,42 @@ pub(crate) async fn create(
     plane.database.put(&config)?;
     tracing::info!(share = %config.name, by = %caller.0.sub, "share created");
     Ok((StatusCode::CREATED, Json(status(&plane, config).await)))
+}
+
+/// The settings with what a request changes.
+fn changed(mut config: ShareConfig, change: ChangeShare) -> ShareConfig {
+    let ChangeShare { clients, squash, anon_uid, anon_gid, read_only, blocked_operations, relatime, recycle } =
+        change;
+    config.clients = clients.unwrap_or(config.clients);
+    config.squash = squash.unwrap_or(config.squash);
+    config.anon_uid = anon_uid.unwrap_or(config.anon_uid);
+    config.anon_gid = anon_gid.unwrap_or(config.anon_gid);
+    config.read_only = read_only.unwrap_or(config.read_only);
+    let rules = &mut config.rules;
+    rules.blocked_operations =
+        blocked_operations.unwrap_or_else(|| std::mem::take(&mut rules.blocked_operations));
+    rules.relatime = relatime.unwrap_or(rules.relatime);
+    rules.recycle = recycle.unwrap_or(rules.recycle);
+    config
+}
+
+/// Changes the rules of a share while it is served.
+pub(crate) async fn change(
+    State(plane): Plane,
+    caller: Caller,
+    Path(name): Path<String>,
+    Body(request): Body<ChangeShare>,
+) -> Result<Json<ShareStatus>, Refusal> {
+    caller.at_least(Role::Admin)?;
+    let _changing = plane.changing.lock().await;
+    let before =
+        plane.database.get::<ShareConfig>(&name)?.ok_or_else(|| Problem::not_found("share", &name))?;
+    let config = changed(before, request);
+    netgroups::check_clients(&plane, &config.clients)?;
+    plane.backend.change_share(&config).await?;
+    plane.database.put(&config)?;
+    tracing::info!(share = %name, by = %caller.0.sub, "share changed");
+    Ok(Json(status(&plane, config).await))
 }
 
 /// Tries a share again that could not be opened.

@@ -4,8 +4,8 @@ use super::folder::with_causes;
 use super::{FailedShare, OpenFailure, Runtime};
 use async_trait::async_trait;
 use dfs_api::{
-    AbandonedJournal, AdoptShare, ColdStoreConfig, EmptyBin, MetadataStoreConfig, Problem, QuotaStatus,
-    RecycledFile, RestoreFile, SetQuota, ShareConfig, ShareTierStatus, TierStatus,
+    AbandonedJournal, AdoptShare, ColdStoreConfig, EmptyBin, MetadataStoreConfig, Netgroup, Problem,
+    QuotaStatus, RecycledFile, RestoreFile, SetQuota, ShareConfig, ShareTierStatus, TierStatus,
 };
 use dfs_cold::KeySpace;
 use dfs_control::backend::{Backend, HealthFacts, ShareFacts};
@@ -127,6 +127,14 @@ impl Backend for Runtime {
 
     async fn abandon_journal(&self, name: &str, confirm: bool) -> Result<AbandonedJournal, Problem> {
         self.abandon(name, confirm).await
+    }
+
+    async fn change_share(&self, config: &ShareConfig) -> Result<(), Problem> {
+        self.apply_change(config).await
+    }
+
+    async fn set_netgroups(&self, groups: &[Netgroup]) {
+        self.take_netgroups(groups).await;
     }
 
     async fn delete_share(&self, name: &str) -> Result<(), Problem> {

@@ -3,6 +3,7 @@
 //! A change is made here first and written down by the control plane when it worked. Calls that change something come one
 //! at a time (the control plane holds a lock); reads take a snapshot and wait for nothing.
 
+mod access;
 mod adopt;
 mod backend;
 mod budget;
@@ -70,6 +71,7 @@ pub(crate) struct State {
     pub cold_failed: BTreeMap<String, (ColdStoreConfig, String)>,
     pub shares: BTreeMap<String, Arc<LiveShare>>,
     pub failed: BTreeMap<String, FailedShare>,
+    pub netgroups: access::Netgroups,
 }
 
 impl Runtime {

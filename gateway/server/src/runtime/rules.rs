@@ -1,7 +1,7 @@
 //! A share's rules as its engine and its metadata store take them.
 
-use dfs_api::ShareRules;
-use dfs_engine::{EngineSettings, RecycleRules};
+use dfs_api::{ShareConfig, ShareRules};
+use dfs_engine::{EngineSettings, LiveRules, RecycleRules};
 use dfs_model::AclMode;
 use dfs_store::{MetadataStore, ShareRecord, StoreError};
 use dfs_vfs::{Operation, OperationSet};
@@ -10,13 +10,26 @@ use std::time::Duration;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Puts the rules into the engine's settings.
-pub(crate) fn apply(rules: &ShareRules, settings: &mut EngineSettings) {
-    settings.blocked = rules.blocked_operations.iter().map(|word| operation(*word)).collect::<OperationSet>();
-    settings.relatime = rules.relatime;
-    settings.quotas = rules.quotas;
-    settings.recycle = rules
-        .recycle
-        .map(|bin| RecycleRules { keep: DAY.saturating_mul(bin.keep_days), bytes_max: bin.bytes_max });
+pub(crate) fn apply(config: &ShareConfig, settings: &mut EngineSettings) {
+    let LiveRules { read_only, blocked, relatime, recycle } = live(config);
+    (settings.read_only, settings.blocked) = (read_only, blocked);
+    (settings.relatime, settings.recycle) = (relatime, recycle);
+    settings.quotas = config.rules.quotas;
+}
+
+/// The rules that may change while the share is served.
+pub(crate) fn live(config: &ShareConfig) -> LiveRules {
+    let rules = &config.rules;
+    let bin = |bin: dfs_api::Recycle| RecycleRules {
+        keep: DAY.saturating_mul(bin.keep_days),
+        bytes_max: bin.bytes_max,
+    };
+    LiveRules {
+        read_only: config.read_only,
+        blocked: rules.blocked_operations.iter().map(|word| operation(*word)).collect::<OperationSet>(),
+        relatime: rules.relatime,
+        recycle: rules.recycle.map(bin),
+    }
 }
 
 /// Keeps with the share what its transactions need to know, where it is not there yet.

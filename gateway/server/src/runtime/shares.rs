@@ -193,11 +193,10 @@ impl Runtime {
             },
             capacity: config.capacity,
             label: config.name.clone(),
-            read_only: config.read_only,
             cells: usize::try_from(self.split.metadata / 4 / CELL_BYTES).unwrap_or(usize::MAX),
             ..EngineSettings::default()
         };
-        rules::apply(&config.rules, &mut settings);
+        rules::apply(config, &mut settings);
         settings
     }
 
@@ -254,7 +253,7 @@ impl Runtime {
         self.exports.set(exports.collect(), self.failed().into_iter().map(down).collect());
     }
 
-    /// The rules of who may mount, with what is known of host names.
+    /// The rules of who may mount, with the members of netgroups and what is known of host names.
     fn client_list(&self, config: &ShareConfig) -> Result<ClientList, OpenFailure> {
         let mut rules = Vec::new();
         for text in &config.clients {
@@ -263,6 +262,12 @@ impl Runtime {
             rules.push(rule);
         }
         let list = ClientList::new(rules);
+        let members = {
+            let state = self.state.read();
+            let of = |name: &str| Some((name.to_owned(), state.netgroups.get(name)?.clone()));
+            list.netgroups().filter_map(of).collect::<Vec<_>>()
+        };
+        let list = list.with_netgroups(members);
         let hosts: Vec<_> =
             list.host_names().map(|host| (host.to_owned(), self.hosts.addresses(host))).collect();
         Ok(list.with_hosts(hosts))

@@ -1,6 +1,7 @@
 //! The real `dfs` binary, started as an operator starts it, driven over REST and NFS; killed, damaged and misused.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod access;
 mod bed;
 mod commands;
 mod copies;

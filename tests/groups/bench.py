@@ -12,14 +12,14 @@ echo with replies as large as a read. Cold: the best rate of 16 connections that
 
 import concurrent.futures
 import os
-import pathlib
 import time
 
-import cargo
 import common
 import gateway
+import loads
 import s3
 from common import CI, check
+from loads import Loads, seconds_of
 
 SECONDS = 2 if CI else 5
 TOLERANCE = 0.15
@@ -30,31 +30,14 @@ FILES = 50_000 if CI else 1_000_000
 COLD_BYTES = (256 << 20) if CI else (1 << 30)
 # A durable create: the share of the limit, or on a fast disk the processor's microseconds; and the KiB on the disk.
 NAMES_SHARE, NAMES_FAST, NAMES_CPU, NAMES_KIB = 0.35, 30_000, 60, 6
-TICK = os.sysconf("SC_CLK_TCK")
 
 
-def cpu(server):
-    """The processor seconds that the gateway has used."""
-    fields = pathlib.Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
-class Bench:
+class Bench(Loads):
     """One gateway and the load generator in front of it."""
 
     def __init__(self, group, server):
-        self.group, self.server, self.lab = group, server, cargo.binary("dfs-lab")
-
-    def load(self, work, timeout=900, **settings):
-        """Runs one load; returns its figures and the processor seconds of both sides."""
-        export = settings.pop("export", "/bench")
-        flags = {"server": f"127.0.0.1:{self.server.nfs_port}", "export": export, "seconds": SECONDS, **settings}
-        line = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
-        before = cpu(self.server) if not work.startswith("limit") else 0.0
-        _, output = common.run([self.lab, "load", work, *line], timeout)
-        figures = {name: float(value) for name, value in (pair.split("=") for pair in output.split())}
-        figures["cpu_server"] = cpu(self.server) - before if not work.startswith("limit") else 0.0
-        return figures
+        super().__init__(server, "/bench", SECONDS)
+        self.group = group
 
     def echo(self, connections, depth, size=88):
         return self.load("limit-echo", connections=connections, depth=depth, size=size)
@@ -86,10 +69,6 @@ class Bench:
         if not held:
             note.append("BAR MISSED")
             check(not self.group.options.gate, f"bar missed: {text}")
-
-
-def seconds_of(figures):
-    return f"server {figures['cpu_server']:.2f} s, load {figures['cpu']:.2f} s"
 
 
 def rates(figures, key="rate", scale=1.0):
@@ -218,23 +197,13 @@ def many_files_row(group):
     with gateway.running("many") as server, group.case(f"{FILES} files: memory, look-ups, restart") as note:
         bench = Bench(group, server)
         server.share("bench", durability="relaxed")
-        made = bench.load("files", connections=4, depth=16, count=FILES, file="many", size=1, timeout=3600)
+        made = loads.make_files(bench, FILES)
         memory = server.rss()
         server.kill()
-        drop_caches()
-        began = time.monotonic()
-        server.start(300)
-        restart = time.monotonic() - began
-        found = bench.load("lookup", connections=4, depth=4, count=FILES, file="many", timeout=3600)
-        check(found["operations"] == FILES, f"{found['operations']:.0f} of {FILES} found")
+        restart = loads.started_cold(server)
+        found = loads.look_up(bench, FILES)
         note.append(f"made {made['rate']:.0f}/s; {memory >> 20} MiB; restart after kill -9 {restart:.1f} s; look-ups "
                     f"{found['rate']:.0f}/s, p99 {found['p99_us']:.0f} us; CPU {seconds_of(found)}")
-
-
-def drop_caches():
-    if os.geteuid() == 0:
-        common.run(["sync"], 120)
-        pathlib.Path("/proc/sys/vm/drop_caches").write_text("3\n")
 
 
 def shared_rows(group, rows):

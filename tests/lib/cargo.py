@@ -49,7 +49,7 @@ def cargo(*arguments, timeout=3600, good=(0,), env=None):
     return run(["cargo", *arguments], timeout, good, env={**environment(), **(env or {})})
 
 
-PROGRAMS = ("dfs-server", "dfsctl", "dfs-lab")
+PROGRAMS = ("dfs-server", "dfsctl", "dfs-lab", "dfs-fill")
 _BUILT = set()
 
 

@@ -106,10 +106,11 @@ class Gateway:
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
-    def rss(self):
-        """Resident bytes of the process."""
+    def rss(self, most=False):
+        """Resident bytes of the process; the most since its start."""
+        word = "VmHWM:" if most else "VmRSS:"
         for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(word):
                 return int(line.split()[1]) * 1024
         raise Failed("the gateway has no resident memory: is it alive?")
 

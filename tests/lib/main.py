@@ -13,7 +13,8 @@ import time
 
 import common
 
-ORDER = ["lint", "unit", "model", "crash", "metadata", "fence", "s3", "mount", "readme", "posix", "hostile", "bench", "fuzz"]
+ORDER = ["lint", "unit", "model", "crash", "metadata", "fence", "s3", "mount", "readme", "posix", "hostile", "scale", "bench",
+         "fuzz"]
 NOT_BY_DEFAULT = {"fuzz"}
 
 

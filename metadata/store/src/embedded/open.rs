@@ -107,6 +107,7 @@ impl Opened {
         let meta = numbers.begin(meta)?;
         let active = Memtable::new(true);
         let mut last = meta.position;
+        let mut records = 0_u64;
         let options = LogOptions {
             sync_max: config.sync_max,
             label: "names",
@@ -124,9 +125,11 @@ impl Opened {
             let batch = Batch::decode(record.payload).map_err(|error| error.to_string())?;
             active.apply(batch, record.seq.0);
             last = record.seq;
+            records += 1;
             Ok(())
         })
         .map_err(recover_failed)?;
+        tracing::info!(records, bytes = active.bytes(), "name log read above the checkpoint");
         let (opening, position) = (meta.opening, meta.position);
         Ok(Opened { base, numbers, opening, position, last, active, recovered, space, config, lock })
     }

@@ -4,6 +4,7 @@
 //! microseconds, and the processor time of this process. The limits run in this process alone, on the same driver.
 
 mod limits;
+mod listing;
 mod scenarios;
 
 use std::io;
@@ -31,8 +32,10 @@ enum Work {
     Files,
     /// WRITE in order up to `--count` bytes, then COMMIT.
     Write,
-    /// LOOKUP of the files that `files` made, `--count` of them, in a scattered order.
+    /// LOOKUP of the files that `files` made, `--count` of them, in a scattered order; with `--sample`, of so many of these.
     Lookup,
+    /// READDIR of the folder `--file` from its begin to its end; an operation is an entry.
+    List,
     /// Not the gateway: an echo in this process, replies of `--size` bytes.
     LimitEcho,
     /// Not the gateway: the requests in `--folder`, sent to the object store at `--server`.
@@ -67,6 +70,9 @@ pub struct LoadArgs {
     /// Files to make or look up; bytes to write.
     #[arg(long, default_value_t = 0)]
     count: u64,
+    /// Look-ups to make; 0: one of every file.
+    #[arg(long, default_value_t = 0)]
+    sample: u64,
     /// The file at the export's root that is read, written or asked about.
     #[arg(long, default_value = "bench-file")]
     file: String,
@@ -139,7 +145,8 @@ pub fn run(args: LoadArgs) -> io::Result<bool> {
 
 impl Work {
     fn ends_by_itself(self, count: u64) -> bool {
-        matches!(self, Work::Files | Work::Write | Work::Lookup) || (self == Work::Read && count > 0)
+        matches!(self, Work::Files | Work::Write | Work::Lookup | Work::List)
+            || (self == Work::Read && count > 0)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::listing::Listing;
 use super::{Counted, LoadArgs, Work, mounted};
 use crate::nfs::calls::{self, Handle, UNSTABLE};
 use crate::nfs::client::{Scenario, Step};
@@ -66,8 +67,13 @@ pub async fn prepare(args: &LoadArgs, connection: usize) -> io::Result<Box<dyn C
             let endless = matches!(args.work, Work::Create | Work::Name);
             let end = if endless { u64::MAX } else { args.count / args.connections as u64 };
             let state = vec![New::Idle; args.depth];
-            Box::new(Files { folders, data, work: args.work, end, next: 0, state, done: (0, 0) })
+            let left = match args.sample {
+                0 => end,
+                sample => (sample / args.connections as u64).min(end),
+            };
+            Box::new(Files { folders, data, work: args.work, end, left, next: 0, state, done: (0, 0) })
         }
+        Work::List => Box::new(Listing::new(client.lookup(&root, args.file.as_bytes()).await?)),
         Work::LimitEcho | Work::LimitGet | Work::LimitDisk => return Err(io::Error::other("not a load")),
     };
     Ok(scenario)
@@ -237,6 +243,8 @@ struct Files {
     data: Vec<u8>,
     work: Work,
     end: u64,
+    /// Files still to be begun.
+    left: u64,
     next: u64,
     state: Vec<New>,
     done: (u64, u64),
@@ -245,9 +253,10 @@ struct Files {
 impl Files {
     /// Counts a finished file, and writes the call that begins the next.
     fn begin(&mut self, slot: usize, arguments: &mut Writer) -> Step {
-        if self.next >= self.end {
+        if self.left == 0 {
             return Step::Done;
         }
+        self.left -= 1;
         // the creates go in order, the look-ups by a stride that shares no factor with their number
         let number = if self.work == Work::Lookup { stride(self.next, self.end) } else { self.next };
         self.next += 1;

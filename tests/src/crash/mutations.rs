@@ -133,7 +133,7 @@ dropped_are_caught! {
     "free by durable metadata": free_by_durable_metadata_dropped_is_caught,
         FreeByDurableMetadata by seed 1 of Box::new(directed::freed_while_unlinking);
     "free by seq only": free_not_by_newer_dropped_is_caught,
-        FreeNotByNewer by seed 4 of Box::new(directed::overwritten_whole);
+        FreeNotByNewer by seed 11 of Box::new(directed::overwritten_whole);
     "gone = absent everywhere": gone_everywhere_dropped_is_caught,
         GoneEverywhere by seed 6 of played(local());
     "birth `flushed_seq`": birth_flushed_seq_dropped_is_caught,

@@ -281,20 +281,29 @@ impl NfsService {
                 self.metrics.dropped(Drop::Cancelled);
                 return None;
             }
-        } else if let Some(guard) = guard {
+        } else if let Some(guard) = guard
+            && self.may_tell(&call.export).await
+        {
+            // What may not be told now must not be told to a repeat either, when the share has come back.
             guard.finish(reply.to_bytes(), now);
         }
         Some(reply)
     }
 
-    /// Puts what was found out about a share behind its lease, which is looked at again as the reply leaves (JOURNAL F2).
-    async fn behind_lease(&self, reply: Reply, export: Arc<ShareExport>) -> Reply {
+    /// Waits for a lapsed lease to be renewed. Answers whether what was found out about the share may be told.
+    async fn may_tell(&self, export: &ShareExport) -> bool {
         let since = self.clock.monotonic();
         while export.vfs.standing() == Standing::Lapsed
             && self.clock.monotonic().since(since) < self.config.lapse
         {
             tokio::time::sleep(LAPSE_LOOK).await;
         }
+        export.vfs.standing() == Standing::Valid
+    }
+
+    /// Puts what was found out about a share behind its lease, which is looked at again as the reply leaves (JOURNAL F2).
+    async fn behind_lease(&self, reply: Reply, export: Arc<ShareExport>) -> Reply {
+        self.may_tell(&export).await;
         reply.behind(export)
     }
 

@@ -66,3 +66,21 @@ async fn lapsed_lease_holds_replies_back_until_it_is_renewed() {
     model.set_standing(Standing::Valid);
     call.await.unwrap().ok().unwrap();
 }
+
+#[tokio::test]
+async fn reply_that_was_not_told_is_not_remembered_for_a_repeat() {
+    let Owned { fixture, model } = owned(Duration::ZERO).await;
+    let (pipe, root) = fixture.mounted(0).await;
+    drop(pipe);
+    let args = CreateArgs { place: place(&root, "a"), how: CreateHow::Guarded(mode(0o644)) };
+    let call = async || {
+        let mut pipe = Pipe::connect_as(fixture.address, 0, 0, 77 << 20).await.unwrap();
+        pipe.call::<nfs3::Create>(&args).await
+    };
+    model.set_standing(Standing::Lost);
+    assert!(matches!(call().await, Err(ClientError::Io(_))));
+    model.set_standing(Standing::Valid);
+    // The model made it, as an engine with a journal that was given up would; it is asked again, not the memory of it.
+    let again = call().await.unwrap();
+    assert_eq!(refused(again).0, Status::Exist);
+}

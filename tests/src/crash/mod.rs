@@ -112,7 +112,7 @@ fn relaxed_history_cut_at_any_step_leaves_an_allowed_state_3() {
 #[test]
 fn remote_history_cut_at_any_step_leaves_an_allowed_state() {
     let (first, count) = (number("TESTS_SEED", 1), number("TESTS_SEEDS", 40));
-    let seeds = (first..first + count).filter(|seed| seed % (4 * SHARDS) == 6);
+    let seeds = (first..first + count).filter(|seed| count == 1 || seed % (4 * SHARDS) == 6);
     for seed in seeds {
         let plan = life::Plan::of(DurabilityClass::Remote);
         if let Err(why) = life::history(seed, &plan, &dfs_log::Mutations::none()) {

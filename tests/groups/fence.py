@@ -8,7 +8,6 @@ import hashlib
 import random
 import signal
 import struct
-import threading
 import time
 
 import common
@@ -16,11 +15,10 @@ import fence_scene
 import gateway
 import nfs3
 import postgres
-import s3
 from common import CI, check
 from fence_scene import LEASE, Traffic, adopt, agree, lost_line, pair, serves, state
 
-# Files that the acked ones are compared by: name to bytes.
+# Clients that write at the same time.
 WRITERS = 3 if CI else 6
 
 
@@ -89,9 +87,12 @@ def paused(group, scene):
         check(not late, f"replies of the first arrived after it was taken over: {late[:3]}")
         words = common.wait_for(lambda: lost_line(one, "docs"), 30, "the first to tell that it was taken over")
         note.append(words[:110])
-        status, shown = one.ctl("login", "--username", "admin", "--password-stdin", stdin=fence_scene.password(one))
+        fence_scene.login(one)
         shown = one.ctl("tier", "status")[1]
         check("taken over by gateway" in shown, f"dfsctl tier status does not tell: {shown}")
+        fence_scene.login(other)
+        shown = other.ctl("share", "show", "docs")[1]
+        check("stranded journals" in shown, f"dfsctl share show does not tell of the journal left behind: {shown}")
         own = nfs3.Client(one.nfs_port, "own")
         own.write(own.create("still"), 0, b"served")
 
@@ -102,6 +103,7 @@ def paused(group, scene):
         check(other.stop() == 0, "the second did not stop in order")
         serves(one, "docs", 3 * LEASE + 10)
         note.append(f"handed back: {read_back(one, 'docs', everything)} files at the first again")
+        check("stranded journals" not in one.ctl("share", "show", "docs")[1], "its journal is called stranded though it has the share")
         check(nfs3.status_of(lambda: nfs3.Client(one.nfs_port, "docs").lookup("late-name")) == nfs3.NOENT, "a late name came back")
 
 

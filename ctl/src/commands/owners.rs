@@ -4,7 +4,7 @@ use crate::cli::{Failure, Session};
 use crate::commands::tier;
 use clap::Args;
 use dfs_api::units::show_size;
-use dfs_api::{AbandonJournal, AbandonedJournal, AdoptShare, Client, Job, ShareStatus};
+use dfs_api::{AbandonJournal, AbandonedJournal, AdoptShare, Client, Job, ShareStatus, StrandedJournal};
 
 /// A share of another gateway, and this one's names of the stores that it is in.
 #[derive(Args)]
@@ -61,4 +61,9 @@ pub(crate) async fn abandon(
         return Err(Failure::new(2, format!("this loses {lost}; say --yes if that is meant")));
     }
     session.output.done(&told, &format!("share '{name}' is served here; lost: {lost}"))
+}
+
+/// A journal that a share was taken without, in one line.
+pub(crate) fn stranded(journal: &StrandedJournal) -> String {
+    format!("{} of {} files at gateway '{}'", show_size(journal.bytes), journal.files, journal.gateway)
 }

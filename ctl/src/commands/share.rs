@@ -251,6 +251,15 @@ fn details(share: &ShareStatus) -> Vec<Vec<String>> {
         || "off".to_owned(),
         |bin| format!("{} days, {} at most", bin.keep_days, show_size(bin.bytes_max)),
     );
+    let stranded: Vec<String> = share.stranded.iter().map(owners::stranded).collect();
+    let mut shown = settings(share, config);
+    if !stranded.is_empty() {
+        shown.push(vec!["stranded journals".to_owned(), stranded.join("; ")]);
+    }
+    shown
+}
+
+fn settings(share: &ShareStatus, config: &ShareConfig) -> Vec<Vec<String>> {
     let pairs = [
         ("name", config.name.clone()),
         ("id", share.id.clone()),

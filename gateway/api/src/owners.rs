@@ -33,3 +33,15 @@ pub struct AbandonedJournal {
     /// Whether it was abandoned now.
     pub abandoned: bool,
 }
+
+/// A journal that a share was taken without: it stays in its data folder, and what it holds is dropped when its gateway serves the
+/// share again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrandedJournal {
+    /// The gateway whose data folder has it.
+    pub gateway: String,
+    /// Bytes that only it had, as of that gateway's last renewal of its lease.
+    pub bytes: u64,
+    /// Of how many files.
+    pub files: u64,
+}

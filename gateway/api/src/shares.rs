@@ -221,4 +221,7 @@ pub struct ShareStatus {
     pub inodes: u64,
     /// What the durability class means, in one sentence.
     pub promise: String,
+    /// Journals of other gateways, or of an earlier life of this one, that the share was taken without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stranded: Vec<crate::StrandedJournal>,
 }

@@ -4,7 +4,8 @@ use crate::copies::CopiesBackend;
 use async_trait::async_trait;
 use dfs_api::{
     AbandonedJournal, AdoptShare, ColdStoreConfig, EmptyBin, MetadataStoreConfig, Netgroup, Problem,
-    QuotaStatus, RecycledFile, RestoreFile, SetQuota, ShareConfig, ShareTierStatus, TierStatus,
+    QuotaStatus, RecycledFile, RestoreFile, SetQuota, ShareConfig, ShareTierStatus, StrandedJournal,
+    TierStatus,
 };
 
 /// What the running gateway says of a share.
@@ -15,6 +16,8 @@ pub struct ShareFacts {
     pub state: String,
     /// Its configuration, where a shared metadata store keeps it.
     pub config: Option<ShareConfig>,
+    /// Journals that it was taken without.
+    pub stranded: Vec<StrandedJournal>,
     pub epoch: u32,
     pub used_bytes: u64,
     pub inodes: u64,

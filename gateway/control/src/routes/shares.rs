@@ -37,6 +37,7 @@ pub(super) async fn status(plane: &ControlPlane, config: ShareConfig) -> ShareSt
         epoch: facts.epoch,
         used_bytes: facts.used_bytes,
         inodes: facts.inodes,
+        stranded: facts.stranded,
         config,
     }
 }

@@ -15,6 +15,20 @@ const OWN: [&str; 3] = ["name", "metadata", "cold"];
 /// The setting that tells that the others are there.
 const MARK: &str = "durability";
 
+/// Bytes of one setting that a metadata store keeps.
+const VALUE_BYTES_MAX: usize = 4096;
+
+/// Refuses settings that no store keeps. *Errors:* what to change.
+pub(super) fn check_settings(settings: &[(String, String)]) -> Result<(), String> {
+    match settings.iter().find(|(_, value)| value.len() > VALUE_BYTES_MAX) {
+        Some((key, value)) => Err(format!(
+            "'{key}' is {} bytes long as a shared database keeps it, {VALUE_BYTES_MAX} are possible: name networks instead of single addresses",
+            value.len()
+        )),
+        None => Ok(()),
+    }
+}
+
 /// A share's configuration as settings of its record: words as they are, everything else as JSON.
 pub(super) fn settings_of(config: &ShareConfig) -> Vec<(String, String)> {
     let Ok(Value::Object(fields)) = serde_json::to_value(config) else { return Vec::new() };
@@ -85,6 +99,16 @@ impl Runtime {
             let why = "it was made by an older version that kept its settings elsewhere: open it once, with this version, on the gateway that has it";
             Problem::conflict(format!("share '{name}': {why}"))
         })
+    }
+
+    /// The configuration of a share that waits, as the shared database has it now: another gateway may have changed it.
+    pub(super) async fn refreshed(&self, config: &ShareConfig, id: Option<ShareId>) -> ShareConfig {
+        let (Some(database), Some(id)) = (self.database_of(config), id) else { return config.clone() };
+        match database.share(id).await {
+            Ok(record) => self.as_stored(config, &record).unwrap_or_else(|_| config.clone()),
+            // Told when it is opened.
+            Err(_) => config.clone(),
+        }
     }
 
     /// What the shared database says of a share's configuration; the given one where it says nothing or is not shared.

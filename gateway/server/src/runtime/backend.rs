@@ -96,8 +96,14 @@ impl Backend for Runtime {
 
     async fn create_share(&self, config: &ShareConfig) -> Result<String, Problem> {
         let _opening = self.opening.lock().await;
-        self.make_shared(config).await?;
-        let live = self.open_share(config).await.map_err(problem)?;
+        let made = self.make_shared(config).await?;
+        let live = match self.open_share(config).await {
+            Ok(live) => live,
+            Err(failure) => {
+                self.unmake(config, made).await;
+                return Err(problem(failure));
+            }
+        };
         self.refresh_hosts().await;
         Ok(live.id.to_string())
     }
@@ -170,8 +176,13 @@ impl Backend for Runtime {
             let failed = self.state.read().failed.get(name).cloned();
             let state = failed.as_ref().map_or_else(|| "not served".to_owned(), FailedShare::state);
             let config = failed.as_ref().map(|failed| failed.config.clone());
-            let id = failed.and_then(|failed| failed.id).map_or_else(String::new, |id| id.to_string());
-            return ShareFacts { id, state, config, ..ShareFacts::default() };
+            let known = failed.and_then(|failed| failed.id);
+            let id = known.map_or_else(String::new, |id| id.to_string());
+            let stranded = match (&config, known) {
+                (Some(config), Some(id)) => self.stranded(config, id).await,
+                _ => Vec::new(),
+            };
+            return ShareFacts { id, state, config, stranded, ..ShareFacts::default() };
         };
         let metadata = self.state.read().metadata.get(&live.config.metadata).cloned();
         let usage = match metadata {
@@ -182,6 +193,7 @@ impl Backend for Runtime {
             id: live.id.to_string(),
             state: self.share_state(&live),
             config: Some(live.config.clone()),
+            stranded: self.stranded(&live.config, live.id).await,
             epoch: live.engine.epoch().0,
             used_bytes: usage.bytes,
             inodes: usage.inodes,

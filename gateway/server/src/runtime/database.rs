@@ -11,7 +11,10 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+/// A shorter lease would be lost to any hiccup.
+const LEASE_MIN: Duration = Duration::from_secs(1);
 /// File of the gateway's name.
 const ID_FILE: &str = "gateway.id";
 
@@ -52,7 +55,7 @@ impl Runtime {
         if let Some(schema) = &database.schema {
             config.schema.clone_from(schema);
         }
-        config.lease = database.lease.map_or(config.lease, |lease| lease.0);
+        config.lease = database.lease.map_or(config.lease, |lease| lease.0.max(LEASE_MIN));
         config.connections = database.connections.unwrap_or(config.connections);
         config.patience = database.patience.map_or(config.patience, |patience| patience.0);
         Ok(config)

@@ -194,7 +194,10 @@ impl Runtime {
         let _opening = self.opening.lock().await;
         let failed = self.state.read().failed.get(name).cloned();
         match failed {
-            Some(failed) => self.open_or_keep(&failed.config).await.map(|_| ()),
+            Some(failed) => {
+                let config = self.refreshed(&failed.config, failed.id).await;
+                self.open_or_keep(&config).await.map(|_| ())
+            }
             None => Ok(()),
         }
     }

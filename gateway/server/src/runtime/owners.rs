@@ -9,7 +9,7 @@
 //! the database, say what of it still counts (JOURNAL F4). *A crash* anywhere is a crash of whoever owned the share then.
 
 use super::{FailedShare, LiveShare, OpenFailure, Runtime};
-use dfs_api::{AbandonedJournal, Problem, ShareConfig};
+use dfs_api::{AbandonedJournal, Problem, ShareConfig, StrandedJournal};
 use dfs_model::ShareId;
 use dfs_store::postgres::Changed;
 use dfs_store::{PostgresStore, StoreError};
@@ -154,10 +154,11 @@ impl Runtime {
 
     /// At a stop: hands over what can be handed over, so that another gateway need not wait.
     pub(super) async fn hand_over_all(&self, within: Duration) {
+        let end = self.clock.monotonic().plus(within);
         for live in self.shares() {
             let Some(database) = self.database_of(&live.config) else { continue };
             let name = live.config.name.clone();
-            let left = live.engine.drain(within).await;
+            let left = live.engine.drain(end.since(self.clock.monotonic())).await;
             if left != Default::default() {
                 tracing::warn!(share = %name, bytes = left.bytes, files = left.files,
                     "not everything was placed: the share needs this gateway's journal");
@@ -206,6 +207,19 @@ impl Runtime {
         Ok(told)
     }
 
+    /// Journals that a share was taken without; none where they cannot be found out now.
+    pub(super) async fn stranded(&self, config: &ShareConfig, id: ShareId) -> Vec<StrandedJournal> {
+        let Some(database) = self.database_of(config) else { return Vec::new() };
+        let asked = tokio::time::timeout(NAME_WITHIN, database.stranded(id)).await;
+        let found = asked.ok().and_then(Result::ok).unwrap_or_default();
+        let shown = found.into_iter().map(|journal| StrandedJournal {
+            gateway: journal.gateway,
+            bytes: journal.bytes,
+            files: journal.files,
+        });
+        shown.collect()
+    }
+
     /// Refuses a deletion of a share that another gateway owns, or whose newest journal it has.
     pub(super) async fn check_ours(&self, config: &ShareConfig, id: ShareId) -> Result<(), Problem> {
         let Some(database) = self.database_of(config) else { return Ok(()) };
@@ -227,9 +241,8 @@ impl Runtime {
         let Some(database) = self.database_of(config) else { return Ok(()) };
         let former = self.state.read().failed.get(&config.name).is_some_and(FailedShare::former_lives);
         if former {
-            let why =
-                format!("share '{}': requests from before it was taken over have not ended yet", config.name);
-            return Err(OpenFailure::new(6, why).passing(true));
+            let why = "it is tried again once requests from its former life here have ended";
+            return Err(OpenFailure::new(6, why).elsewhere());
         }
         database.may_take(id).await.map_err(|error| super::shares::refused(&config.name, &error))
     }

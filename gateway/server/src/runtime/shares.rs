@@ -1,6 +1,6 @@
 //! Opening, exporting and deleting shares.
 
-use super::adopt::{config_of, settings_of};
+use super::adopt::{check_settings, config_of, settings_of};
 use super::folder::with_causes;
 use super::{FailedShare, OpenFailure, Runtime, rules};
 use dfs_api::{Compression, Durability, ShareConfig, Squash};
@@ -141,6 +141,7 @@ impl Runtime {
         let mut record = new_record(config, self.entropy.as_ref(), self.clock.wall());
         if self.database_of(config).is_some() {
             record.settings = shared_settings(config);
+            check_settings(&record.settings).map_err(|why| OpenFailure::new(2, why))?;
         }
         let made =
             store.create_share(record.clone(), config.root_mode, config.root_uid, config.root_gid).await;
@@ -156,9 +157,9 @@ impl Runtime {
     }
 
     /// Makes a new share in a shared database. *Errors:* where that has one of the name: it is another gateway's, or was, and
-    /// must be adopted.
-    pub async fn make_shared(&self, config: &ShareConfig) -> Result<(), dfs_api::Problem> {
-        let Some(database) = self.database_of(config) else { return Ok(()) };
+    /// must be adopted. Answers its id.
+    pub async fn make_shared(&self, config: &ShareConfig) -> Result<Option<ShareId>, dfs_api::Problem> {
+        let Some(database) = self.database_of(config) else { return Ok(None) };
         let known = database.shares().await;
         let known = known.map_err(|error| dfs_api::Problem::internal(error.to_string()))?;
         if let Some(record) = known.iter().find(|record| record.name == config.name) {
@@ -173,7 +174,19 @@ impl Runtime {
             return Err(dfs_api::Problem::conflict(text));
         }
         let made = self.make(config, database.as_ref()).await;
-        made.map(drop).map_err(|failure| dfs_api::Problem::new(422, "unusable", failure.message))
+        made.map(|record| Some(record.share))
+            .map_err(|failure| dfs_api::Problem::new(422, "unusable", failure.message))
+    }
+
+    /// Takes a share away again that was just made and could not be opened.
+    pub async fn unmake(&self, config: &ShareConfig, made: Option<ShareId>) {
+        let (Some(share), Some(database)) = (made, self.database_of(config)) else { return };
+        if self.check_ours(config, share).await.is_err() {
+            return;
+        }
+        if let Err(error) = database.delete_share(share).await {
+            tracing::warn!(share = %config.name, %error, "the share stays in its metadata store, and nobody serves it");
+        }
     }
 
     fn sync_max(&self, class: Durability) -> Duration {

@@ -33,7 +33,7 @@ mod upkeep;
 mod values;
 
 pub use notify::Changed;
-pub use owner::{Abandoned, Owner, Ownership};
+pub use owner::{Abandoned, Owner, Ownership, StrandedJournal};
 
 use crate::metrics::PostgresMetrics;
 use crate::{CommitToken, StoreError, StoreResult};

@@ -64,6 +64,17 @@ pub struct Owner {
     pub unplaced_files: u64,
 }
 
+/// A journal that a share was taken without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StrandedJournal {
+    /// The gateway whose data folder has it.
+    pub gateway: String,
+    /// Bytes that only it had, as of that gateway's last renewal.
+    pub bytes: u64,
+    /// Of how many files.
+    pub files: u64,
+}
+
 /// What abandoning a journal gives up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Abandoned {
@@ -244,6 +255,18 @@ impl Inner {
             self.watch(share, epoch, renewals, lease_ms);
         }
         Ok(owner)
+    }
+
+    /// Journals that the share was taken without, oldest first.
+    pub(super) async fn stranded(&self, share: ShareId) -> StoreResult<Vec<StrandedJournal>> {
+        let rows = self.call(Query::Stranded, Effect::Reads, &[&Uuid(share.0)]).await?.rows;
+        let read = rows.iter().map(|row| {
+            let mut columns = Columns::of(row);
+            let gateway = columns.next()?;
+            let (bytes, files) = (unsigned(columns.next()?), unsigned(columns.next()?));
+            Ok(StrandedJournal { gateway, bytes, files })
+        });
+        read.collect()
     }
 
     /// Whether [`Inner::begin_epoch`] is worth a try: looks, watches, and changes nothing. *Errors:* those of `begin_epoch`.

@@ -126,6 +126,7 @@ pub enum Query {
     Take,
     Abandon,
     Owner,
+    Stranded,
     Renew,
     Release,
     Fold,
@@ -178,6 +179,7 @@ pub static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
         Take,
         Abandon,
         Owner,
+        Stranded,
         Renew,
         Release,
         Fold,
@@ -380,6 +382,9 @@ fn call(query: Query) -> String {
         }
         Query::Owner => "SELECT o.epoch, o.holder, o.journal_of, o.renewals, o.lease_ms, o.unplaced_bytes, o.unplaced_files \
             FROM shares s JOIN ownership o ON o.share = s.number WHERE s.share = $1"
+            .into(),
+        Query::Stranded => "SELECT t.gateway, t.bytes, t.files FROM shares s JOIN stranded t ON t.share = s.number \
+            WHERE s.share = $1 ORDER BY t.since, t.gateway"
             .into(),
         Query::Renew => "SELECT op_renew($1, $2, $3, $4, $5)".into(),
         Query::Release => "SELECT op_release($1, $2, $3, $4, $5, $6)".into(),

@@ -1,6 +1,6 @@
 //! The trait over the operations of this store.
 
-use super::{Abandoned, Changed, Owner, Ownership, PostgresStore};
+use super::{Abandoned, Changed, Owner, Ownership, PostgresStore, StrandedJournal};
 use crate::{
     Applied, CommitToken, CreateRequest, Created, Dentry, DirPage, Lease, LinkRequest, Linked, MetadataStore,
     OpContext, PackRow, PlaceRequest, Placed, QuotaEntry, ReadDirRequest, RemoveRequest, Removed,
@@ -33,6 +33,11 @@ impl PostgresStore {
     /// The ownership row of a share. *Errors:* [`crate::StoreError::NoShare`].
     pub async fn owner(&self, share: ShareId) -> StoreResult<Owner> {
         self.inner.owner(share).await
+    }
+
+    /// Journals that a share was taken without; one goes when its gateway takes the share again.
+    pub async fn stranded(&self, share: ShareId) -> StoreResult<Vec<StrandedJournal>> {
+        self.inner.stranded(share).await
     }
 
     /// Whether [`MetadataStore::begin_epoch`] is worth a try now; changes nothing. A share of another gateway is watched from the first

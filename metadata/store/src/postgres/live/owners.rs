@@ -135,8 +135,13 @@ fn a_share_whose_journal_is_elsewhere_needs_it_a_clean_hand_over_or_a_command() 
         let given_up = back.abandon(bed.share).await.unwrap();
         assert_eq!(given_up, Some(Abandoned { journal_of: "other".into(), bytes: 5, files: 1 }));
         assert_eq!(back.begin_epoch(bed.share).await.unwrap().0, epoch.0 + 2);
+        let left = crate::postgres::StrandedJournal { gateway: "other".into(), bytes: 5, files: 1 };
+        assert_eq!(back.stranded(bed.share).await.unwrap(), [left]);
         assert_eq!(back.abandon(bed.share).await.unwrap(), None, "nothing is elsewhere");
         assert!(other.begin_epoch(bed.share).await.is_err());
+        back.release(bed.share, true).await.unwrap();
+        other.begin_epoch(bed.share).await.unwrap();
+        assert_eq!(other.stranded(bed.share).await.unwrap(), [], "its gateway has the share again");
     });
 }
 

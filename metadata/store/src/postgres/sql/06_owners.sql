@@ -4,6 +4,17 @@ ALTER TABLE ownership ADD COLUMN unplaced_bytes bigint NOT NULL DEFAULT 0, ADD C
 COMMENT ON COLUMN ownership.journal_of IS 'The gateway whose data folder has the journal of the newest epoch: what it acknowledged may be nowhere else. NULL: handed over, everything is in the object store.';
 COMMENT ON COLUMN ownership.unplaced_bytes IS 'Bytes that only that journal has, and of how many files, as of the last renewal.';
 
+CREATE TABLE stranded (
+    share integer NOT NULL REFERENCES shares (number) ON DELETE CASCADE,
+    gateway text NOT NULL,
+    epoch integer NOT NULL,
+    bytes bigint NOT NULL,
+    files bigint NOT NULL,
+    since timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (share, gateway)
+);
+COMMENT ON TABLE stranded IS 'Journals that a share was taken without, with what only they had as of their gateway''s last renewal. Gone when that gateway takes the share again: the ends drop what it still holds.';
+
 DROP FUNCTION op_take(uuid, text, bigint, integer, bigint, boolean);
 DROP FUNCTION op_renew(text, uuid[], integer[]);
 DROP FUNCTION op_release(text, uuid, integer);
@@ -11,6 +22,13 @@ DROP FUNCTION op_release(text, uuid, integer);
 -- Whether everything that a share acknowledges is in the object store, so that its journal may be left behind.
 CREATE FUNCTION outlives_its_box(n integer) RETURNS boolean LANGUAGE sql AS $$
     SELECT EXISTS (SELECT 1 FROM settings t WHERE t.share = n AND t.key = 'durability' AND t.value = 'remote')
+$$;
+
+-- Notes the journal that a share is taken without.
+CREATE FUNCTION leave_behind(o ownership, taker text) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO stranded (share, gateway, epoch, bytes, files)
+        SELECT o.share, o.journal_of, o.epoch, o.unplaced_bytes, o.unplaced_files WHERE o.journal_of <> taker
+        ON CONFLICT (share, gateway) DO UPDATE SET epoch = excluded.epoch, bytes = excluded.bytes, files = excluded.files, since = excluded.since
 $$;
 
 -- Takes the next epoch for a gateway. Refused ('owned') while another holds the share, unless the caller has watched it for a
@@ -40,8 +58,10 @@ BEGIN
         RETURN QUERY SELECT 'used up'::text, o.epoch, o.holder, o.renewals, o.lease_ms, 0::bigint, 0::bigint;
         RETURN;
     END IF;
+    PERFORM leave_behind(o, in_holder);
+    DELETE FROM stranded t WHERE t.share = n AND t.gateway = in_holder;
     UPDATE ownership w SET epoch = w.epoch + 1, holder = in_holder, journal_of = in_holder, renewals = w.renewals + 1, lease_ms = in_lease_ms,
-        taken_at = clock_timestamp(), renewed_at = clock_timestamp()
+        taken_at = clock_timestamp(), renewed_at = clock_timestamp(), unplaced_bytes = 0, unplaced_files = 0
         WHERE w.share = n;
     PERFORM pg_notify('dfs_changes', 'share ' || in_share || ' ' || in_holder);
     RETURN QUERY SELECT 'taken'::text, o.epoch + 1, in_holder, o.renewals + 1, in_lease_ms, 0::bigint, 0::bigint;
@@ -70,6 +90,7 @@ BEGIN
         RETURN QUERY SELECT 'nothing'::text, o.epoch, o.journal_of, o.renewals, o.lease_ms, 0::bigint, 0::bigint;
         RETURN;
     END IF;
+    PERFORM leave_behind(o, in_holder);
     UPDATE ownership w SET holder = NULL, journal_of = NULL, unplaced_bytes = 0, unplaced_files = 0, renewals = w.renewals + 1
         WHERE w.share = n;
     RETURN QUERY SELECT 'abandoned'::text, o.epoch, o.journal_of, o.renewals, o.lease_ms, o.unplaced_bytes, o.unplaced_files;

@@ -40,6 +40,10 @@ id! {
     Cookie(u64)
 }
 id! {
+    /// Number of a snapshot in its share: grows, never reused, at least 1, at most [`SnapshotId::MAX`].
+    SnapshotId(u64)
+}
+id! {
     /// A number that names an open of a file; never reused within a share's life.
     OpenId(u64)
 }
@@ -51,6 +55,45 @@ impl InodeId {
     pub const FIRST: InodeId = InodeId(1025);
     /// First id that is never handed out (signed columns need the top bit clear).
     pub const LIMIT: InodeId = InodeId(1 << 63);
+}
+
+/// Bit that tells an inode of a snapshot from one that lives.
+const SNAPSHOT_BIT: u64 = 1 << 62;
+/// Bits of the inode's own number in it; the snapshot's are above.
+const SNAPSHOT_INODE_BITS: u32 = 42;
+
+impl InodeId {
+    /// The directory that lists a share's snapshots; not stored anywhere.
+    pub const SNAPSHOTS: InodeId = InodeId(SNAPSHOT_BIT | 1);
+    /// First id that cannot be named in a snapshot: a share that gave it out takes none.
+    pub const SNAPSHOT_LIMIT: InodeId = InodeId(1 << SNAPSHOT_INODE_BITS);
+
+    /// The id by which an inode is known as of a snapshot: bit 62, the snapshot in the 20 bits below it, the inode's own
+    /// number in the lowest 42. Distinct from every other id, and the same for ever.
+    #[must_use]
+    pub fn in_snapshot(self, snapshot: SnapshotId) -> InodeId {
+        debug_assert!(self < Self::SNAPSHOT_LIMIT && snapshot <= SnapshotId::MAX);
+        InodeId(SNAPSHOT_BIT | (snapshot.0 << SNAPSHOT_INODE_BITS) | self.0)
+    }
+
+    /// The snapshot and the inode's own number, of an id made by [`InodeId::in_snapshot`].
+    #[must_use]
+    pub fn snapshot(self) -> Option<(SnapshotId, InodeId)> {
+        let snapshot = (self.0 ^ SNAPSHOT_BIT) >> SNAPSHOT_INODE_BITS;
+        let own = InodeId(self.0 & (Self::SNAPSHOT_LIMIT.0 - 1));
+        (self.is_past() && snapshot > 0).then_some((SnapshotId(snapshot), own))
+    }
+
+    /// Whether it is of a snapshot, or the directory that lists them: nothing about it can change.
+    #[must_use]
+    pub fn is_past(self) -> bool {
+        self.0 & SNAPSHOT_BIT != 0 && self < Self::LIMIT
+    }
+}
+
+impl SnapshotId {
+    /// Largest number of a snapshot.
+    pub const MAX: SnapshotId = SnapshotId((1 << 20) - 1);
 }
 
 impl Epoch {
@@ -190,4 +233,24 @@ epoch_number! {
 epoch_number! {
     /// The share-wide growing number behind the NFS change attribute: epoch · counter, never repeats or goes back.
     Change
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snapshot_ids_go_there_and_back_and_are_nobody_elses() {
+        for snapshot in [1, 7, SnapshotId::MAX.0].map(SnapshotId) {
+            for own in [InodeId::ROOT, InodeId(InodeId::SNAPSHOT_LIMIT.0 - 1)] {
+                let id = own.in_snapshot(snapshot);
+                assert_eq!(id.snapshot(), Some((snapshot, own)));
+                assert!(id.is_past() && id < InodeId::LIMIT && id != InodeId::SNAPSHOTS);
+            }
+        }
+        assert_eq!((InodeId::SNAPSHOTS.snapshot(), InodeId::SNAPSHOTS.is_past()), (None, true));
+        for live in [InodeId::ROOT, InodeId((1 << 62) - 1), InodeId(u64::MAX)] {
+            assert_eq!((live.snapshot(), live.is_past()), (None, false));
+        }
+    }
 }

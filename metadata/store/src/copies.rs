@@ -1,9 +1,9 @@
-//! Copies without copying: clones of files. Part of [`crate::MetadataStore`].
+//! Copies without copying: clones of files, snapshots of shares. Part of [`crate::MetadataStore`].
 
 use crate::api::{Applied, OpContext, RowChange};
 use crate::error::StoreResult;
 use async_trait::async_trait;
-use dfs_model::{Inode, InodeId, Seq};
+use dfs_model::{Change, Epoch, Inode, InodeId, Name, Seq, ShareId, SnapshotId, Timestamp};
 use std::sync::Arc;
 
 /// Which bytes of a file a clone of a part takes, and where they go. Bytes; the two offsets differ by whole blocks of the
@@ -20,7 +20,7 @@ pub struct ClonePart {
 /// Asks for a file to hold the bytes of another without a copy of them (JOURNAL P5).
 #[derive(Clone, Copy, Debug)]
 pub struct CloneRequest {
-    /// The source.
+    /// The source; may be of a snapshot.
     pub from: InodeId,
     /// The target, a file that is there.
     pub to: InodeId,
@@ -43,6 +43,38 @@ pub struct Cloned {
     pub len: u64,
 }
 
+/// Most snapshots of a share.
+pub const SNAPSHOTS_MAX: usize = 1024;
+
+/// Why a snapshot was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum SnapshotOrigin {
+    /// Somebody asked for it.
+    Asked = 0,
+    /// By the share's schedule, whose retention ends it.
+    Schedule = 1,
+    /// So that a restore can be taken back.
+    BeforeRestore = 2,
+}
+
+/// A snapshot of a share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its number.
+    pub id: SnapshotId,
+    /// Its name, unique in the share.
+    pub name: Name,
+    /// Why it was taken.
+    pub origin: SnapshotOrigin,
+    /// When.
+    pub taken: Timestamp,
+    /// The share's change number of then.
+    pub change: Change,
+    /// Inodes from this number on were born later.
+    pub inodes_below: InodeId,
+}
+
 /// Copies that share blocks. See [`crate::MetadataStore`] for what every call promises.
 #[async_trait]
 pub trait Copies: Send + Sync + 'static {
@@ -54,4 +86,30 @@ pub trait Copies: Send + Sync + 'static {
     /// aligned, beyond the source or the largest file, or that overlaps itself; `NotPermitted` for an immutable target; `TooLarge` for
     /// more extents than one transaction takes; [`crate::StoreError::Raced`].
     async fn clone_file(&self, cx: OpContext<'_>, request: CloneRequest) -> StoreResult<Applied<Cloned>>;
+
+    /// Takes a snapshot of the share: everything as the transactions before this one left it. One transaction of constant
+    /// size. Until it is deleted, reads of ids of the snapshot ([`InodeId::in_snapshot`], beginning with its root) answer
+    /// from then, and no pack that it shows is buried. The directory [`InodeId::SNAPSHOTS`] lists the snapshots.
+    ///
+    /// *Errors:* `Exists` for a name that is taken; `Limit` for more than [`SNAPSHOTS_MAX`], and where numbers are used up.
+    async fn snapshot_create(
+        &self,
+        cx: OpContext<'_>,
+        name: Name,
+        origin: SnapshotOrigin,
+    ) -> StoreResult<Applied<Snapshot>>;
+    /// Snapshots of a share, oldest first.
+    async fn snapshots(&self, share: ShareId) -> StoreResult<Vec<Snapshot>>;
+    /// Ends a snapshot at once: nobody sees it any more. What it kept is given back by [`Copies::snapshot_reap`].
+    /// *Errors:* `NotFound`.
+    async fn snapshot_delete(
+        &self,
+        share: ShareId,
+        epoch: Epoch,
+        snapshot: SnapshotId,
+    ) -> StoreResult<Applied<()>>;
+    /// Gives back some of what deleted snapshots kept (bounded work per call); `true`: nothing is left.
+    async fn snapshot_reap(&self, share: ShareId, epoch: Epoch) -> StoreResult<Applied<bool>>;
+    /// Bytes of data that the share no longer has and that are there for this snapshot, and perhaps older ones.
+    async fn snapshot_bytes(&self, share: ShareId, snapshot: SnapshotId) -> StoreResult<u64>;
 }

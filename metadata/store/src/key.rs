@@ -3,7 +3,7 @@
 //! `key = share id (16 bytes, big-endian) · table (1 byte) · suffix`, numbers in the suffix big-endian. Rows about shares
 //! themselves live under the share id 0, which no share may have. The suffixes are drawn in the crate's README.
 
-use dfs_model::{Cookie, Epoch, InodeId, PackId, ShareId};
+use dfs_model::{Cookie, Epoch, InodeId, PackId, ShareId, SnapshotId};
 
 /// Which kind of row a key names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +47,12 @@ pub enum Table {
     Ends = 0x31,
     /// (state table, key) → bytes of the claim table.
     State = 0x32,
+    /// (snapshot) → the snapshot.
+    Snapshot = 0x33,
+    /// (table, suffix of a row, snapshot) → the row as of that snapshot and those before it down to the next such row.
+    Retained = 0x34,
+    /// (snapshot, table, suffix of a row) → nothing; one per row in `Retained`.
+    RetainedOf = 0x35,
 }
 
 /// Bytes before the suffix.
@@ -195,6 +201,51 @@ pub fn acl(share: ShareId, hash: [u8; 16]) -> Vec<u8> {
 #[allow(missing_docs)]
 pub fn xattr(share: ShareId, inode: InodeId, name: &[u8]) -> Vec<u8> {
     key(share, Table::Xattr).u64(inode.0).raw(name).done()
+}
+
+#[allow(missing_docs)]
+pub fn snapshot(share: ShareId, snapshot: SnapshotId) -> Vec<u8> {
+    key(share, Table::Snapshot).u64(snapshot.0).done()
+}
+
+/// Table and suffix of a row's key.
+pub fn parts(row_key: &[u8]) -> &[u8] {
+    row_key.get(PREFIX_LEN - 1..).unwrap_or_default()
+}
+
+/// The kept form of a row as of a snapshot. A snapshot's number begins with a zero byte, which no name holds, so that all
+/// forms of a row lie together.
+pub fn retained(share: ShareId, row_key: &[u8], snapshot: SnapshotId) -> Vec<u8> {
+    key(share, Table::Retained).raw(parts(row_key)).u64(snapshot.0).done()
+}
+
+/// One past the kept forms of a row.
+pub fn retained_end(share: ShareId, row_key: &[u8]) -> Vec<u8> {
+    key(share, Table::Retained).raw(parts(row_key)).raw(&[1]).done()
+}
+
+/// The kept forms of rows from this one on.
+pub fn retained_from(share: ShareId, row_key: &[u8]) -> Vec<u8> {
+    key(share, Table::Retained).raw(parts(row_key)).done()
+}
+
+/// The row's key and the snapshot, of a key in `Retained`.
+pub fn of_retained(share: ShareId, row_key: &[u8]) -> Option<(Vec<u8>, SnapshotId)> {
+    let (parts, snapshot) = row_key.get(PREFIX_LEN..)?.split_last_chunk::<8>()?;
+    let mut own = share.0.to_be_bytes().to_vec();
+    own.extend_from_slice(parts);
+    Some((own, SnapshotId(u64::from_be_bytes(*snapshot))))
+}
+
+/// Names the kept form of a row by its snapshot.
+pub fn retained_of(share: ShareId, snapshot: SnapshotId, row_key: &[u8]) -> Vec<u8> {
+    key(share, Table::RetainedOf).u64(snapshot.0).raw(parts(row_key)).done()
+}
+
+/// A kept run's reference to its pack.
+pub fn pack_ref_retained(share: ShareId, pack: PackId, row_key: &[u8], snapshot: SnapshotId) -> Vec<u8> {
+    let place = row_key.get(PREFIX_LEN..).unwrap_or_default();
+    key(share, Table::PackRef).raw(&pack.0.to_be_bytes()).raw(place).u64(snapshot.0).done()
 }
 
 #[allow(missing_docs)]

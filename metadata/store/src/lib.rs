@@ -28,6 +28,7 @@ mod lease;
 mod memory;
 pub mod metrics;
 mod ops;
+mod past;
 pub mod postgres;
 mod rows;
 mod share;

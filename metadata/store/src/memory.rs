@@ -70,7 +70,7 @@ impl Backend for Memory {
         let view = self.view()?;
         let mut tx = Tx::new(&view, share, &self.mutations);
         let value = op(&mut tx)?;
-        let batch = tx.into_batch();
+        let batch = tx.into_batch()?;
         drop(view);
         let mut version = self.version.load(Ordering::Acquire);
         if !batch.is_empty() {

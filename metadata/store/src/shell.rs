@@ -209,11 +209,14 @@ impl<B: Backend> MetadataStore for Store<B> {
     }
 
     async fn inode(&self, share: ShareId, inode: InodeId) -> StoreResult<Option<Arc<Inode>>> {
-        self.read(share, |tx| ops::inode(tx, inode))
+        self.inode_at(share, inode)
     }
 
     async fn inodes(&self, share: ShareId, inodes: &[InodeId]) -> StoreResult<Vec<Option<Arc<Inode>>>> {
-        self.read(share, |tx| ops::inodes(tx, inodes))
+        match inodes.iter().any(|inode| inode.is_past()) {
+            true => inodes.iter().map(|inode| self.inode_at(share, *inode)).collect(),
+            false => self.read(share, |tx| ops::inodes(tx, inodes)),
+        }
     }
 
     async fn lookup(
@@ -222,7 +225,7 @@ impl<B: Backend> MetadataStore for Store<B> {
         dir: InodeId,
         name: &Name,
     ) -> StoreResult<Option<(Dentry, Arc<Inode>)>> {
-        self.read(share, |tx| ops::lookup(tx, dir, name))
+        self.name_at(share, dir, name, false)
     }
 
     async fn lookup_fold(
@@ -231,15 +234,15 @@ impl<B: Backend> MetadataStore for Store<B> {
         dir: InodeId,
         name: &Name,
     ) -> StoreResult<Option<(Dentry, Arc<Inode>)>> {
-        self.read(share, |tx| ops::lookup_fold(tx, dir, name))
+        self.name_at(share, dir, name, true)
     }
 
     async fn read_dir(&self, share: ShareId, request: ReadDirRequest) -> StoreResult<DirPage> {
-        self.read(share, |tx| ops::read_dir(tx, &request))
+        self.page_at(share, &request)
     }
 
     async fn last_cookie(&self, share: ShareId, dir: InodeId) -> StoreResult<Cookie> {
-        self.read(share, |tx| ops::last_cookie(tx, dir))
+        self.last_cookie_at(share, dir)
     }
 
     async fn names_of(
@@ -248,7 +251,11 @@ impl<B: Backend> MetadataStore for Store<B> {
         inode: InodeId,
         limit: usize,
     ) -> StoreResult<Vec<(InodeId, Name)>> {
-        self.read(share, |tx| ops::names_of(tx, inode, limit))
+        // The index from inodes to names is of now: what is past has none.
+        match inode.is_past() {
+            true => Ok(Vec::new()),
+            false => self.read(share, |tx| ops::names_of(tx, inode, limit)),
+        }
     }
 
     async fn extents(
@@ -259,7 +266,8 @@ impl<B: Backend> MetadataStore for Store<B> {
         end: u64,
         limit: usize,
     ) -> StoreResult<Vec<ExtentRun>> {
-        self.read(share, |tx| ops::extents(tx, inode, start, end, limit))
+        let nothing = |_: &Tx<'_>| Ok(Vec::new());
+        self.read_at(share, inode, |tx, inode| ops::extents(tx, inode, start, end, limit), nothing)
     }
 
     async fn usage(&self, share: ShareId) -> StoreResult<Usage> {
@@ -292,7 +300,7 @@ impl<B: Backend> MetadataStore for Store<B> {
         inode: InodeId,
         names: &[Bytes],
     ) -> StoreResult<Vec<(Bytes, Bytes)>> {
-        self.read(share, |tx| ops::xattrs(tx, inode, names))
+        self.read_at(share, inode, |tx, inode| ops::xattrs(tx, inode, names), |_| Ok(Vec::new()))
     }
 
     async fn xattr_set(

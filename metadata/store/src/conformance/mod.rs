@@ -19,6 +19,7 @@ mod remove;
 mod rename;
 mod replay;
 mod shares;
+mod snapshots;
 mod xattr;
 
 pub use bed::{Bed, name, refused};
@@ -60,6 +61,7 @@ pub fn cases() -> Vec<Case> {
         quotas::cases(),
         replay::cases(),
         shares::cases(),
+        snapshots::cases(),
         xattr::cases(),
     ];
     parts.into_iter().flatten().collect()

@@ -189,7 +189,7 @@ impl Embedded {
         let view = rows.view();
         let mut tx = Tx::new(&view, share, &shared.config.mutations);
         let value = op(&mut tx)?;
-        let batch = tx.into_batch();
+        let batch = tx.into_batch()?;
         drop(view);
         let last = shared.last.load(Ordering::Acquire);
         if batch.is_empty() {

@@ -5,12 +5,14 @@
 
 use super::attrs::without_set_id;
 use super::place::{Map, overlapping};
+use super::snapshots::as_of;
 use super::tx::{Stamp, changed, mutable};
 use super::{Tx, packs, usage};
+use crate::rows::InodeRow;
 use crate::{ClonePart, CloneRequest, Cloned, OpContext, StoreError, StoreResult};
 use dfs_model::extent::FILE_END_MAX;
 use dfs_model::inode::dos;
-use dfs_model::{ExtentRun, FsError, Inode, InodeKind, Seq, ShareCeiling};
+use dfs_model::{ExtentRun, FsError, Inode, InodeId, InodeKind, Seq, ShareCeiling};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,11 +21,11 @@ pub fn clone_file(tx: &mut Tx<'_>, cx: &OpContext<'_>, request: &CloneRequest) -
     let mut head = tx.fenced_head(cx.epoch)?;
     let block_size = super::read_share(tx)?.block_size;
     check_clone(request, u64::from(block_size))?;
-    let source = tx.inode(request.from)?;
     let mut target = tx.inode(request.to)?;
     if cx.credentials.ceiling < ShareCeiling::ReadWrite {
         return Err(FsError::ReadOnlyShare.into());
     }
+    let (source, mut runs) = source(tx, request)?;
     if source.inode.kind != InodeKind::File || target.inode.kind != InodeKind::File {
         return Err(FsError::InvalidArgument.into());
     }
@@ -35,7 +37,6 @@ pub fn clone_file(tx: &mut Tx<'_>, cx: &OpContext<'_>, request: &CloneRequest) -
     let stamp = Stamp::take(cx);
     let pre = target.inode.clone();
     let (start, end) = taken(request.part, &source.inode)?;
-    let mut runs = overlapping(tx, request.from, start, end, usize::MAX)?;
     let to_offset = request.part.map_or(0, |part| part.to_offset);
     runs = runs.iter().filter_map(|run| run.slice(start, end)).collect();
     for run in &mut runs {
@@ -64,6 +65,21 @@ pub fn clone_file(tx: &mut Tx<'_>, cx: &OpContext<'_>, request: &CloneRequest) -
     tx.put_inode(&target);
     tx.put_head(&head);
     Ok(Cloned { from: Arc::new(source.inode), to: changed(pre, &target.inode), len: end - start })
+}
+
+/// The source's row and runs, now or as of its snapshot.
+fn source(tx: &Tx<'_>, request: &CloneRequest) -> StoreResult<(InodeRow, Vec<ExtentRun>)> {
+    let (start, end) = match request.part {
+        None => (0, FILE_END_MAX),
+        Some(part) => (part.from_offset, part.from_offset.saturating_add(part.len)),
+    };
+    let read = |tx: &Tx<'_>, id: InodeId| -> StoreResult<(InodeRow, Vec<ExtentRun>)> {
+        Ok((tx.inode(id)?, overlapping(tx, id, start, end, usize::MAX)?))
+    };
+    match request.from.snapshot() {
+        None => read(tx, request.from),
+        Some((snapshot, own)) => read(&Tx::new(&as_of(tx, snapshot)?, tx.share, tx.mutations), own),
+    }
 }
 
 /// The half-open range of the source that is taken. *Errors:* [`FsError::InvalidArgument`] beyond its end.

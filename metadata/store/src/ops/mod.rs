@@ -5,6 +5,7 @@
 //! Operations may be run again from the start (their effects are only in the `Tx`), never interleaved.
 
 mod acl;
+mod as_of;
 mod attrs;
 mod clone;
 mod create;
@@ -15,7 +16,9 @@ mod read;
 mod remove;
 mod rename;
 mod replay;
+mod retain;
 mod share;
+mod snapshots;
 mod tx;
 mod usage;
 mod xattr;
@@ -37,6 +40,7 @@ pub use share::{
     begin_epoch, check_record, check_settings, check_state, create_share, delete_some, doom_share,
     doomed_shares, read_share, read_shares, set_settings, state_put, write_ends,
 };
+pub use snapshots::{as_of, snapshot_bytes, snapshot_create, snapshot_delete, snapshot_reap, snapshots};
 pub use tx::Tx;
 pub use usage::{quota_set, quotas};
 pub use xattr::{xattr_set, xattrs};

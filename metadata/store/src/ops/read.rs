@@ -63,10 +63,11 @@ fn by_cookie(tx: &Tx<'_>, dir: InodeId, cookie: Cookie) -> StoreResult<DentryRow
 
 /// A page of a directory in the order of cookies.
 pub fn read_dir(tx: &Tx<'_>, request: &ReadDirRequest) -> StoreResult<DirPage> {
-    tx.directory(request.dir)?;
+    // No name has a larger cookie; those that came after a snapshot have, and are not its.
+    let up_to = request.up_to.min(tx.directory(request.dir)?.last_cookie);
     let start = Cookie(request.after.0.saturating_add(1));
     let from = key::dir_cookie(tx.share, request.dir, start);
-    let to = match request.up_to.0.checked_add(1) {
+    let to = match up_to.0.checked_add(1) {
         Some(end) => key::dir_cookie(tx.share, request.dir, Cookie(end)),
         None => prefix_end(&key(tx.share, Table::DirCookie).u64(request.dir.0).done()),
     };

@@ -39,6 +39,7 @@ pub fn create_share(
         bytes: 0,
         inodes: 1,
         incarnation: record.incarnation,
+        snapshots: Default::default(),
         tail: Bytes::new(),
     };
     tx.put(key::share(record.share), encode_record(record, &[]));

@@ -3,6 +3,7 @@
 use super::acl;
 use crate::key::{self, prefix_end};
 use crate::kv::{Batch, View, Visit};
+use crate::rows::share::SnapshotMark;
 use crate::rows::{DentryRow, Head, InodeRow, damaged};
 use crate::{Dentry, OpContext, RowChange, StoreError, StoreResult};
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use dfs_log::Mutations;
 use dfs_model::{
     Change, Cookie, Epoch, FsError, Inode, InodeFlags, InodeId, Name, PreAttrs, ShareId, Timestamp,
 };
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -21,17 +23,38 @@ pub struct Tx<'a> {
     pub share: ShareId,
     /// Rules that a test dropped.
     pub mutations: &'a Mutations,
+    /// The share's snapshots, once the head was read.
+    snapshots: Cell<SnapshotMark>,
 }
 
 impl<'a> Tx<'a> {
     /// Starts a transaction without changes.
     pub fn new(view: &'a dyn View, share: ShareId, mutations: &'a Mutations) -> Tx<'a> {
-        Tx { view, batch: Batch::default(), share, mutations }
+        Tx { view, batch: Batch::default(), share, mutations, snapshots: Cell::default() }
     }
 
-    /// The changes so far.
-    pub fn into_batch(self) -> Batch {
-        self.batch
+    /// The changes, and what snapshots keep of what they change.
+    pub fn into_batch(mut self) -> StoreResult<Batch> {
+        let mark = self.snapshots.get();
+        if mark.newest.0 > 0 {
+            self.retain(mark)?;
+        }
+        Ok(self.batch)
+    }
+
+    /// The rows as they were before this transaction.
+    pub fn view(&self) -> &'a dyn View {
+        self.view
+    }
+
+    /// A row as it was before this transaction.
+    pub fn before(&self, key: &[u8]) -> StoreResult<Option<Bytes>> {
+        self.view.get(key)
+    }
+
+    /// The changes so far, in key order.
+    pub fn changes(&self) -> impl Iterator<Item = (&Vec<u8>, &Option<Bytes>)> {
+        self.batch.iter()
     }
 
     /// One row.
@@ -117,7 +140,12 @@ impl<'a> Tx<'a> {
     /// The share's head. *Errors:* [`StoreError::NoShare`].
     pub fn head(&self) -> StoreResult<Head> {
         let bytes = self.get(&key::head(self.share))?.ok_or(StoreError::NoShare(self.share))?;
-        Head::decode(&bytes).map_err(|error| damaged("share head", error))
+        let head = Head::decode(&bytes).map_err(|error| damaged("share head", error))?;
+        // What counts for this transaction is what was there before it.
+        if self.batch.find(&key::head(self.share)).is_none() {
+            self.snapshots.set(head.snapshots);
+        }
+        Ok(head)
     }
 
     /// The share's head, if the caller's epoch is the share's. *Errors:* [`StoreError::Fenced`].

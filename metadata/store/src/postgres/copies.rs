@@ -1,4 +1,4 @@
-//! Copies: clones of files.
+//! Copies: clones of files; the trait over this store's operations.
 
 use super::call::Effect;
 use super::sql::Query;
@@ -6,14 +6,47 @@ use super::values::{Param, capped};
 use super::{Inner, PostgresStore};
 use crate::ops;
 use crate::rows::damaged;
-use crate::{Applied, CloneRequest, Cloned, Copies, OpContext, RowChange, StoreError, StoreResult};
+use crate::{
+    Applied, CloneRequest, Cloned, Copies, OpContext, RowChange, Snapshot, SnapshotOrigin, StoreError,
+    StoreResult,
+};
 use async_trait::async_trait;
-use dfs_model::FsError;
+use dfs_model::{Epoch, FsError, Name, ShareId, SnapshotId};
 
 #[async_trait]
 impl Copies for PostgresStore {
     async fn clone_file(&self, cx: OpContext<'_>, request: CloneRequest) -> StoreResult<Applied<Cloned>> {
         self.inner.clone_file(&cx, &request).await
+    }
+
+    async fn snapshot_create(
+        &self,
+        cx: OpContext<'_>,
+        name: Name,
+        origin: SnapshotOrigin,
+    ) -> StoreResult<Applied<Snapshot>> {
+        self.inner.snapshot_create(&cx, &name, origin).await
+    }
+
+    async fn snapshots(&self, share: ShareId) -> StoreResult<Vec<Snapshot>> {
+        self.inner.snapshots(share).await
+    }
+
+    async fn snapshot_delete(
+        &self,
+        share: ShareId,
+        epoch: Epoch,
+        snapshot: SnapshotId,
+    ) -> StoreResult<Applied<()>> {
+        self.inner.snapshot_delete(share, epoch, snapshot).await
+    }
+
+    async fn snapshot_reap(&self, share: ShareId, epoch: Epoch) -> StoreResult<Applied<bool>> {
+        self.inner.snapshot_reap(share, epoch).await
+    }
+
+    async fn snapshot_bytes(&self, share: ShareId, snapshot: SnapshotId) -> StoreResult<u64> {
+        self.inner.snapshot_bytes(share, snapshot).await
     }
 }
 

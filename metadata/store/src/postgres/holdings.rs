@@ -75,8 +75,11 @@ impl Inner {
         inode: InodeId,
         names: &[Bytes],
     ) -> StoreResult<Vec<(Bytes, Bytes)>> {
-        let found = self.attributes(share, inode, names).await?;
-        let (_, mut found) = found.ok_or(StoreError::Refused(FsError::StaleHandle))?;
+        let found = match inode.is_past() {
+            true => self.past_xattrs(share, inode).await?,
+            false => self.attributes(share, inode, names).await?.map(|(_, found)| found),
+        };
+        let mut found = found.ok_or(StoreError::Refused(FsError::StaleHandle))?;
         if names.is_empty() {
             return Ok(found.into_iter().collect());
         }

@@ -23,6 +23,7 @@ mod look;
 mod names;
 mod notify;
 mod owner;
+mod past;
 mod reads;
 mod rows;
 mod schema;

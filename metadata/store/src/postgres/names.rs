@@ -78,6 +78,7 @@ const WORDS: &[(&str, FsError)] = &[
     ("NoXattr", FsError::NoXattr),
     ("XattrTooBig", FsError::XattrTooBig),
     ("GuardMismatch", FsError::GuardMismatch),
+    ("Limit", FsError::Limit),
     ("Internal", FsError::Internal),
 ];
 

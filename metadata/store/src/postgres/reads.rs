@@ -22,7 +22,12 @@ type Found = Option<(Dentry, Arc<Inode>)>;
 
 impl Inner {
     /// Reads of a share leave only while its lease lasts: else another gateway may have changed what they show.
-    async fn rows(&self, share: ShareId, query: Query, params: &[Param<'_>]) -> StoreResult<Vec<Row>> {
+    pub(super) async fn rows(
+        &self,
+        share: ShareId,
+        query: Query,
+        params: &[Param<'_>],
+    ) -> StoreResult<Vec<Row>> {
         let rows = self.call(query, Effect::Reads, params).await?.rows;
         self.licensed(share).await?;
         Ok(rows)
@@ -54,6 +59,9 @@ impl Inner {
     }
 
     pub(super) async fn inode(&self, share: ShareId, inode: InodeId) -> StoreResult<Option<Arc<Inode>>> {
+        if inode.is_past() {
+            return self.past_inode(share, inode).await;
+        }
         let rows = self.some_rows(share, Query::Inode, &[&Uuid(share.0), &capped(inode.0)]).await?;
         match rows.first() {
             Some(row) => Ok(Columns::of(row).inode()?.map(Arc::new)),
@@ -66,6 +74,13 @@ impl Inner {
         share: ShareId,
         inodes: &[InodeId],
     ) -> StoreResult<Vec<Option<Arc<Inode>>>> {
+        if inodes.iter().any(|inode| inode.is_past()) {
+            let mut rows = Vec::with_capacity(inodes.len());
+            for inode in inodes {
+                rows.push(self.inode(share, *inode).await?);
+            }
+            return Ok(rows);
+        }
         let ids: Vec<i64> = inodes.iter().map(|inode| capped(inode.0)).collect();
         let rows = self.some_rows(share, Query::Inodes, &[&Uuid(share.0), &ids]).await?;
         let read = rows.iter().take(inodes.len()).map(|row| Ok(Columns::of(row).inode()?.map(Arc::new)));
@@ -73,12 +88,18 @@ impl Inner {
     }
 
     pub(super) async fn lookup(&self, share: ShareId, dir: InodeId, name: &Name) -> StoreResult<Found> {
+        if dir.is_past() {
+            return self.past_lookup(share, dir, name, false).await;
+        }
         let name = name.as_bytes();
         let rows = self.some_rows(share, Query::Lookup, &[&Uuid(share.0), &capped(dir.0), &name]).await?;
         found(&rows)
     }
 
     pub(super) async fn lookup_fold(&self, share: ShareId, dir: InodeId, name: &Name) -> StoreResult<Found> {
+        if dir.is_past() {
+            return self.past_lookup(share, dir, name, true).await;
+        }
         let (exact, fold) = (name.as_bytes(), name.fold_key());
         let fold = fold.as_ref();
         let params: [Param<'_>; 4] = [&Uuid(share.0), &capped(dir.0), &exact, &fold];
@@ -86,6 +107,9 @@ impl Inner {
     }
 
     pub(super) async fn read_dir(&self, share: ShareId, request: ReadDirRequest) -> StoreResult<DirPage> {
+        if request.dir.is_past() {
+            return self.past_page(share, request).await;
+        }
         let query = if request.rows { Query::ReadDirRows } else { Query::ReadDir };
         let wanted = limit(request.limit.saturating_add(1));
         let (after, up_to) = (capped(request.after.0), capped(request.up_to.0));
@@ -108,6 +132,9 @@ impl Inner {
     }
 
     pub(super) async fn last_cookie(&self, share: ShareId, dir: InodeId) -> StoreResult<Cookie> {
+        if dir.is_past() {
+            return self.past_last_cookie(share, dir).await;
+        }
         let rows = self.some_rows(share, Query::LastCookie, &[&Uuid(share.0), &capped(dir.0)]).await?;
         let Some(row) = rows.first() else { return Err(StoreError::NoShare(share)) };
         let mut columns = Columns::of(row);
@@ -121,6 +148,10 @@ impl Inner {
         inode: InodeId,
         most: usize,
     ) -> StoreResult<Vec<(InodeId, Name)>> {
+        // The index from inodes to names is of now: what is past has none.
+        if inode.is_past() {
+            return Ok(Vec::new());
+        }
         let params: [Param<'_>; 3] = [&Uuid(share.0), &capped(inode.0), &limit(most)];
         let mut names = Vec::new();
         for row in &self.some_rows(share, Query::NamesOf, &params).await? {
@@ -143,6 +174,9 @@ impl Inner {
     ) -> StoreResult<Vec<ExtentRun>> {
         if start >= end {
             return Ok(Vec::new());
+        }
+        if inode.is_past() {
+            return self.past_extents(share, inode, (start, end), most).await;
         }
         let params: [Param<'_>; 5] =
             [&Uuid(share.0), &capped(inode.0), &capped(start), &capped(end), &limit(most)];
@@ -220,7 +254,8 @@ impl Inner {
     }
 }
 
-fn found(rows: &[Row]) -> StoreResult<Found> {
+/// The name in the first row, with its inode.
+pub(super) fn found(rows: &[Row]) -> StoreResult<Found> {
     let Some(row) = rows.first() else { return Ok(None) };
     let mut columns = Columns::of(row);
     let Some(dentry) = columns.dentry()? else { return Ok(None) };
@@ -228,12 +263,13 @@ fn found(rows: &[Row]) -> StoreResult<Found> {
     Ok(Some((dentry, Arc::new(inode))))
 }
 
-fn missing(dentry: &Dentry) -> StoreError {
+/// *Errors:* the damage of a name that leads nowhere.
+pub(super) fn missing(dentry: &Dentry) -> StoreError {
     damaged("dentry", format!("it leads to inode {}, which is missing", dentry.inode))
 }
 
 /// *Errors:* [`FsError::StaleHandle`] for no inode, [`FsError::NotDirectory`].
-fn directory(kind: Option<i16>) -> StoreResult<()> {
+pub(super) fn directory(kind: Option<i16>) -> StoreResult<()> {
     match kind {
         None => Err(FsError::StaleHandle.into()),
         Some(kind) if kind == InodeKind::Directory as i16 => Ok(()),

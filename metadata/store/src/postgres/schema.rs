@@ -19,6 +19,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("shares", include_str!("sql/05_shares.sql")),
     ("owners", include_str!("sql/06_owners.sql")),
     ("clones", include_str!("sql/07_clones.sql")),
+    ("snapshots", include_str!("sql/08_snapshots.sql")),
 ];
 
 /// Oldest server that has all that is used (`pg_terminate_backend` that waits).

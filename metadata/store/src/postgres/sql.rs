@@ -139,6 +139,17 @@ pub enum Query {
     Quotas,
     QuotaSet,
     Clone,
+    SnapshotCreate,
+    SnapshotDelete,
+    SnapshotReap,
+    Snapshots,
+    SnapshotBytes,
+    PastInode,
+    PastLookup,
+    PastReadDir,
+    PastLastCookie,
+    PastExtents,
+    PastXattrs,
 }
 
 /// Every statement with its text, in the order of [`Query`].
@@ -192,6 +203,17 @@ pub static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
         Quotas,
         QuotaSet,
         Clone,
+        SnapshotCreate,
+        SnapshotDelete,
+        SnapshotReap,
+        Snapshots,
+        SnapshotBytes,
+        PastInode,
+        PastLookup,
+        PastReadDir,
+        PastLastCookie,
+        PastExtents,
+        PastXattrs,
     ];
     all.into_iter().map(text).collect()
 });
@@ -307,6 +329,8 @@ fn text(query: Query) -> String {
             LEFT JOIN xattrs x ON x.share = i.share AND x.inode = i.inode AND i.flags & 256 <> 0 \
             AND (cardinality($3::bytea[]) = 0 OR x.name = ANY ($3)) WHERE s.share = $1 ORDER BY x.name".into(),
         Query::Quotas => QUOTAS.into(),
+        Query::Snapshots | Query::SnapshotBytes | Query::PastInode | Query::PastLookup | Query::PastReadDir => past(query),
+        Query::PastLastCookie | Query::PastExtents | Query::PastXattrs => past(query),
         other => call(other),
     }
 }
@@ -350,6 +374,38 @@ fn names(query: Query) -> String {
     }
 }
 
+/// Snapshots, and what they show; the last parameter is the snapshot.
+fn past(query: Query) -> String {
+    let (dentry, inode) = (columns("d", DENTRY), inode_columns());
+    let row = "LEFT JOIN LATERAL past_inode(s.number, $3, $2) i ON true";
+    match query {
+        Query::Snapshots => "SELECT x.snapshot, x.name, x.origin, x.taken, x.taken_ns, x.change, x.inodes_below FROM shares s \
+            LEFT JOIN snapshots x ON x.share = s.number AND NOT x.deleted WHERE s.share = $1 ORDER BY x.snapshot".into(),
+        Query::SnapshotBytes => "SELECT coalesce((SELECT sum(r.len) FROM retained_extents r WHERE r.share = s.number \
+            AND r.snapshot = $2), 0)::bigint FROM shares s WHERE s.share = $1".into(),
+        Query::PastLookup => format!(
+            "SELECT {dentry}, {inode} FROM shares s LEFT JOIN LATERAL past_dentry(s.number, $4, $2, $3) d ON true \
+            LEFT JOIN LATERAL past_inode(s.number, $4, d.inode) i ON true {ACL_OF_INODE} WHERE s.share = $1"
+        ),
+        Query::PastReadDir => format!(
+            "SELECT p.kind, {dentry}, {inode} FROM shares s LEFT JOIN LATERAL past_inode(s.number, $6, $2) p ON true \
+            LEFT JOIN LATERAL past_page(s.number, $6, $2, $3, $4, $5) d ON true \
+            LEFT JOIN LATERAL past_inode(s.number, $6, d.inode) i ON true {ACL_OF_INODE} WHERE s.share = $1 ORDER BY d.cookie"
+        ),
+        Query::PastLastCookie => format!("SELECT i.kind, i.last_cookie FROM shares s {row} WHERE s.share = $1"),
+        Query::PastExtents => format!(
+            "SELECT {} FROM shares s JOIN LATERAL past_runs(s.number, $6, $2, $3, $4) e ON true WHERE s.share = $1 \
+            ORDER BY e.start LIMIT $5",
+            columns("e", EXTENT)
+        ),
+        Query::PastXattrs => format!(
+            "SELECT i.change, x.name, x.value FROM shares s {row} \
+            LEFT JOIN LATERAL past_xattrs(s.number, $3, $2) x ON i.flags & 256 <> 0 WHERE s.share = $1 ORDER BY x.name"
+        ),
+        _ => format!("SELECT {inode} FROM shares s {row} {ACL_OF_INODE} WHERE s.share = $1"),
+    }
+}
+
 fn call(query: Query) -> String {
     let op = |name: &str, count: usize| answers(&format!("{name}({})", params(1, count)));
     let with_context = |name: &str, count: usize, rest: &str| {
@@ -366,6 +422,9 @@ fn call(query: Query) -> String {
         Query::QuotaSet => op("op_quota_set", 14),
         Query::Reap => op("op_reap", 3),
         Query::Place => op("op_place", 37),
+        Query::SnapshotCreate => op("op_snapshot_create", 8),
+        Query::SnapshotDelete => op("op_snapshot_delete", 3),
+        Query::SnapshotReap => op("op_snapshot_reap", 3),
         Query::PackBegin => op("op_pack_begin", 6),
         Query::PacksBury => op("op_packs_bury", 5),
         Query::PacksForget => op("op_packs_forget", 3),

@@ -9,6 +9,7 @@ pub mod inode;
 pub mod pack;
 pub mod replay;
 pub mod share;
+pub mod snapshot;
 
 pub use dentry::DentryRow;
 pub use inode::InodeRow;

@@ -2,13 +2,15 @@
 //!
 //! Record v1: version · name (u16 length, bytes) · incarnation (u32) · fsid (u64) · handle key (16) · fold version (u16) ·
 //! block size (u32) · created (i64 s, u32 ns) · count of settings (u16) · per setting key and value (u16 length, bytes) ·
-//! tail. Head v1: version · epoch, ends-below (u32) · next inode, bytes, inodes (u64) · incarnation (u32) · tail.
+//! tail. Head v1: version · epoch, ends-below (u32) · next inode, bytes, inodes (u64) · incarnation (u32) · tail. Head v2, of a
+//! share that has or had snapshots: as v1, before the tail next snapshot, newest snapshot, its inodes-below (u64). A program
+//! that knows no snapshots must not change such a share.
 
 use super::{put_time, take_time};
 use crate::ShareRecord;
 use crate::wire::{BadRow, Reader, Writer};
 use bytes::Bytes;
-use dfs_model::{Epoch, Generation, InodeId, ShareId};
+use dfs_model::{Epoch, Generation, InodeId, ShareId, SnapshotId};
 
 const VERSION: u8 = 1;
 /// Most settings of a share.
@@ -76,22 +78,46 @@ pub struct Head {
     pub inodes: u64,
     /// Generation of inodes born now.
     pub incarnation: Generation,
+    /// What snapshots the share has.
+    pub snapshots: SnapshotMark,
     /// A newer program's fields.
     pub tail: Bytes,
 }
 
+/// What every change must know of a share's snapshots; all zero where there never was one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotMark {
+    /// Number of the last one that was taken.
+    pub last: SnapshotId,
+    /// The newest one that is there, 0 for none: rows that it shows are kept before they change.
+    pub newest: SnapshotId,
+    /// Inodes from this number on were born after it.
+    pub inodes_below: InodeId,
+}
+
+/// Head with snapshots.
+const VERSION_SNAPSHOTS: u8 = 2;
+
 impl Head {
     /// The row's bytes.
     pub fn encode(&self) -> Bytes {
-        let mut out = Writer::versioned(VERSION, 48 + self.tail.len());
+        let marked = self.snapshots != SnapshotMark::default();
+        let version = if marked { VERSION_SNAPSHOTS } else { VERSION };
+        let mut out = Writer::versioned(version, 72 + self.tail.len());
         out.u32(self.epoch.0).u32(self.ends_below.0).u64(self.next_inode.0).u64(self.bytes);
-        out.u64(self.inodes).u32(self.incarnation.0).raw(&self.tail);
+        out.u64(self.inodes).u32(self.incarnation.0);
+        if marked {
+            let SnapshotMark { last, newest, inodes_below } = self.snapshots;
+            out.u64(last.0).u64(newest.0).u64(inodes_below.0);
+        }
+        out.raw(&self.tail);
         out.finish()
     }
 
     /// Reads a row back. *Errors:* [`BadRow`].
     pub fn decode(bytes: &[u8]) -> Result<Head, BadRow> {
-        let mut r = Reader::versioned(bytes, VERSION)?;
+        let marked = bytes.first() == Some(&VERSION_SNAPSHOTS);
+        let mut r = Reader::versioned(bytes, if marked { VERSION_SNAPSHOTS } else { VERSION })?;
         Ok(Head {
             epoch: Epoch(r.u32()?),
             ends_below: Epoch(r.u32()?),
@@ -99,6 +125,14 @@ impl Head {
             bytes: r.u64()?,
             inodes: r.u64()?,
             incarnation: Generation(r.u32()?),
+            snapshots: match marked {
+                true => SnapshotMark {
+                    last: SnapshotId(r.u64()?),
+                    newest: SnapshotId(r.u64()?),
+                    inodes_below: InodeId(r.u64()?),
+                },
+                false => SnapshotMark::default(),
+            },
             tail: r.tail(),
         })
     }

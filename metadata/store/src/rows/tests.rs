@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use super::share::SnapshotMark;
 use super::*;
 use crate::{Dentry, PackRow, PackState, ReplayOp, ReplayOutcome, ShareRecord};
 use bytes::Bytes;
@@ -182,12 +183,38 @@ fn share_record_and_head_round_trip_with_their_tails() {
         bytes: 4,
         inodes: 5,
         incarnation: Generation(6),
+        snapshots: Default::default(),
         tail: Bytes::from_static(b"x"),
     };
     assert_eq!(Head::decode(&head.encode()).unwrap(), head);
     assert_eq!(
         hex(&head.encode()),
         "0101000000020000000300000000000000040000000000000005000000000000000600000078"
+    );
+    let snapshots = SnapshotMark { last: SnapshotId(7), newest: SnapshotId(8), inodes_below: InodeId(9) };
+    let head = Head { snapshots, ..head };
+    assert_eq!(Head::decode(&head.encode()).unwrap(), head);
+    assert_eq!(
+        hex(&head.encode()),
+        "02010000000200000003000000000000000400000000000000050000000000000006000000070000000000000008000000000000000900000000000000\
+        78"
+    );
+    let snapshot = snapshot::SnapshotRow {
+        snapshot: crate::Snapshot {
+            id: SnapshotId(1),
+            name: Name::try_from("mon").unwrap(),
+            origin: crate::SnapshotOrigin::Schedule,
+            taken: Timestamp::new(2, 3),
+            change: Change(4),
+            inodes_below: InodeId(5),
+        },
+        deleted: true,
+        tail: Bytes::from_static(b"t"),
+    };
+    assert_eq!(snapshot::SnapshotRow::decode(SnapshotId(1), &snapshot.encode()).unwrap(), snapshot);
+    assert_eq!(
+        hex(&snapshot.encode()),
+        "010103006d6f6e010200000000000000030000000400000000000000050000000000000074"
     );
 }
 

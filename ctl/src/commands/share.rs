@@ -246,11 +246,6 @@ fn row(share: &ShareStatus) -> Vec<String> {
 
 fn details(share: &ShareStatus) -> Vec<Vec<String>> {
     let config = &share.config;
-    let blocked: Vec<String> = config.rules.blocked_operations.iter().map(spelled).collect();
-    let bin = config.rules.recycle.map_or_else(
-        || "off".to_owned(),
-        |bin| format!("{} days, {} at most", bin.keep_days, show_size(bin.bytes_max)),
-    );
     let stranded: Vec<String> = share.stranded.iter().map(owners::stranded).collect();
     let mut shown = settings(share, config);
     if !stranded.is_empty() {
@@ -260,6 +255,11 @@ fn details(share: &ShareStatus) -> Vec<Vec<String>> {
 }
 
 fn settings(share: &ShareStatus, config: &ShareConfig) -> Vec<Vec<String>> {
+    let blocked: Vec<String> = config.rules.blocked_operations.iter().map(spelled).collect();
+    let bin = config.rules.recycle.map_or_else(
+        || "off".to_owned(),
+        |bin| format!("{} days, {} at most", bin.keep_days, show_size(bin.bytes_max)),
+    );
     let pairs = [
         ("name", config.name.clone()),
         ("id", share.id.clone()),

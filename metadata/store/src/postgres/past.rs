@@ -2,7 +2,6 @@
 
 use super::Inner;
 use super::call::Effect;
-use super::names::answers;
 use super::reads::{directory, found, missing};
 use super::rows::Columns;
 use super::sql::Query;
@@ -42,7 +41,7 @@ impl Inner {
             &most,
         ];
         let answered = self.call(Query::SnapshotCreate, Effect::Grows, &params).await?;
-        match answers(cx.share, cx.epoch, &answered) {
+        match self.answers(cx.share, cx.epoch, &answered) {
             Ok(_) => {}
             // Its answer was lost; the change number is nobody else's.
             Err(StoreError::Refused(FsError::Exists)) if answered.again => {}
@@ -82,7 +81,7 @@ impl Inner {
     ) -> StoreResult<Applied<()>> {
         let params: [Param<'_>; 3] = [&Uuid(share.0), &(epoch.0 as i32), &capped(snapshot.0)];
         let answered = self.call(Query::SnapshotDelete, Effect::Changes, &params).await?;
-        match answers(share, epoch, &answered) {
+        match self.answers(share, epoch, &answered) {
             Err(StoreError::Refused(FsError::NotFound)) if answered.again => {}
             other => drop(other?),
         }
@@ -92,7 +91,8 @@ impl Inner {
     pub(super) async fn snapshot_reap(&self, share: ShareId, epoch: Epoch) -> StoreResult<Applied<bool>> {
         let params: [Param<'_>; 3] = [&Uuid(share.0), &(epoch.0 as i32), &ROWS_PER_STEP];
         let answered = self.call(Query::SnapshotReap, Effect::Changes, &params).await?;
-        let done = answers(share, epoch, &answered)?.first().is_some_and(|answer| answer.number == Some(1));
+        let done =
+            self.answers(share, epoch, &answered)?.first().is_some_and(|answer| answer.number == Some(1));
         Ok(self.applied(done))
     }
 

@@ -57,7 +57,7 @@ impl Engine {
 
     /// Waits until an inode's records up to `seq` are in the object store and placed; at once where there are none. Waiters
     /// share packs. *Errors:* `Delay` at the deadline: what was written stays, and a later call waits for it again; `Fenced`;
-    /// `Io` where its bytes in the journal are damaged.
+    /// `Io` where its bytes in the journal are damaged, or the data folder failed.
     pub(crate) async fn placed(
         &self,
         inode: InodeId,
@@ -92,6 +92,10 @@ impl Engine {
             Ok(()) => Ok(()),
             Err(_) if self.is_lost() => Err(FsError::Fenced),
             Err(StackError::Held(_)) => Err(FsError::Io),
+            // The flusher ended: with the data folder, for good, or with the share's closing.
+            Err(_) if self.journal.poisoned().is_some() || self.store.poisoned().is_some() => {
+                Err(FsError::Io)
+            }
             Err(_) => Err(FsError::delay()),
         }
     }

@@ -315,6 +315,10 @@ impl SegmentPool {
         self.shared.state.lock().free() >= self.shared.config.small_reserve
     }
 
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.shared.disk
+    }
+
     pub(crate) fn changed(&self) -> &Notify {
         &self.shared.changed
     }

@@ -4,7 +4,7 @@
 //! *What a crash leaves behind:* the death of the process loses nothing that `write_at` accepted. A power cut may keep
 //! any of the writes since the last `sync` of the file, torn at 512-byte sectors, and any of the name changes since the
 //! last `sync_dir`. After a `sync` that failed, the page cache may show bytes that the device never got.
-//! All calls but `sync_later` may block; none is held across an await by this crate.
+//! All calls but `run` and `sync_later` may block; none but `sync_here` is held across an await by this crate.
 
 pub mod real;
 pub mod sim;
@@ -13,6 +13,7 @@ mod tests;
 
 use futures_util::future::BoxFuture;
 use std::{any::Any, io, sync::Arc};
+use tokio::runtime::Handle;
 
 /// A folder of files with flat names.
 pub trait Disk: Send + Sync + 'static {
@@ -38,6 +39,9 @@ pub trait Disk: Send + Sync + 'static {
     fn lock(&self, name: &str) -> io::Result<DiskLock>;
     /// The folder of that name below this one, created (durably) when absent.
     fn sub(&self, name: &str) -> io::Result<Arc<dyn Disk>>;
+    /// Runs work that syncs files with [`DiskFile::sync_here`] to its end, off the caller's thread and, where syncs block,
+    /// on one that may be blocked; so a row of syncs costs no way to another thread and back for each.
+    fn run(&self, runtime: &Handle, work: BoxFuture<'static, ()>);
 }
 
 /// An open file. Offsets and lengths are bytes. (One without bytes is nothing special: no `is_empty`.)
@@ -61,6 +65,8 @@ pub trait DiskFile: Send + Sync + 'static {
     /// Makes all earlier writes of this file durable; blocks. *Errors:* any error means that the writes may be lost
     /// though the page cache shows them; a later success says nothing about them.
     fn sync(&self) -> io::Result<()>;
+    /// As `sync`, in work that [`Disk::run`] runs: the thread may be blocked.
+    fn sync_here(self: Arc<Self>) -> BoxFuture<'static, io::Result<()>>;
     /// As `sync`, off the caller's thread. *Cancel:* the sync may still run to its end.
     fn sync_later(self: Arc<Self>) -> BoxFuture<'static, io::Result<()>>;
     /// Length in bytes.

@@ -2,7 +2,7 @@
 //!
 //! Files are made with mode 0600, folders with 0700. Reading the device uses direct I/O through a second descriptor and
 //! an aligned bounce buffer; where the file system refuses that, the cached pages are dropped first.
-//! `sync_later` runs on the runtime's blocking threads.
+//! `run` and `sync_later` take the runtime's blocking threads.
 
 use super::{Disk, DiskFile, DiskLock};
 use futures_util::future::BoxFuture;
@@ -15,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+use tokio::runtime::Handle;
 
 /// Alignment that direct I/O asks for on every device in use (4 KiB sectors are the largest).
 const DIRECT_ALIGN: usize = 4096;
@@ -133,6 +134,11 @@ impl Disk for RealDisk {
     fn sub(&self, name: &str) -> io::Result<Arc<dyn Disk>> {
         let sub: Arc<dyn Disk> = RealDisk::open(self.path_of(name)?)?;
         Ok(sub)
+    }
+
+    fn run(&self, runtime: &Handle, work: BoxFuture<'static, ()>) {
+        let here = runtime.clone();
+        runtime.spawn_blocking(move || here.block_on(work));
     }
 }
 
@@ -266,6 +272,10 @@ impl DiskFile for RealFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    fn sync_here(self: Arc<Self>) -> BoxFuture<'static, io::Result<()>> {
+        Box::pin(async move { self.sync() })
     }
 
     fn sync_later(self: Arc<Self>) -> BoxFuture<'static, io::Result<()>> {

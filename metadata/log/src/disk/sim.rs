@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use state::{NameChange, SimFile, SimState};
 use std::{fmt, io, sync::Arc, time::Duration};
+use tokio::runtime::Handle;
 
 /// How often a stalled sync looks whether it may go on.
 const STALL_STEP: Duration = Duration::from_millis(1);
@@ -268,6 +269,10 @@ impl Disk for SimDisk {
         self.read(|_| Ok(()))?;
         Ok(Arc::new(SimDisk { state: self.state.clone(), options: self.options, boot: self.boot, prefix }))
     }
+
+    fn run(&self, runtime: &Handle, work: BoxFuture<'static, ()>) {
+        runtime.spawn(work);
+    }
 }
 
 struct SimLock {
@@ -392,6 +397,10 @@ impl DiskFile for SimHandle {
     }
 
     fn sync_later(self: Arc<Self>) -> BoxFuture<'static, io::Result<()>> {
+        self.sync_here()
+    }
+
+    fn sync_here(self: Arc<Self>) -> BoxFuture<'static, io::Result<()>> {
         Box::pin(async move {
             let max = self.options.sync_micros_max;
             let (mark, micros) = self.with(false, |state, id| {

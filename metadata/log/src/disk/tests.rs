@@ -121,6 +121,23 @@ fn sync_later_syncs() {
     });
 }
 
+#[test]
+fn run_carries_work_that_syncs_to_its_end() {
+    over_both(|disk| {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let file = disk.create("f").unwrap();
+        file.write_at(0, b"x").unwrap();
+        let (done, ended) = tokio::sync::oneshot::channel();
+        let work = async move {
+            let synced = file.clone().sync_here().await.and(file.sync_here().await);
+            done.send(synced).unwrap();
+        };
+        disk.run(runtime.handle(), Box::pin(work));
+        runtime.block_on(ended).unwrap().unwrap();
+    });
+}
+
 /// A simulated file with one synced and one unsynced write of four sectors each.
 fn half_synced(seed: u64) -> (Arc<SimDisk>, Arc<dyn DiskFile>) {
     let disk = SimDisk::with_options(seed, 1 << 20, SimOptions { sync_micros_max: 0 });

@@ -243,7 +243,7 @@ impl Inner {
         if let Some((file, target)) = sealed
             && !self.options.mutations.off(Rule::SealBeforeNext)
         {
-            self.sync_file(file, target).await?;
+            self.sync_file(target, || file.clone().sync_later()).await?;
         }
         drop(turn);
         Ok(id)

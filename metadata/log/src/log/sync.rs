@@ -5,16 +5,16 @@
 //!                                           └── failed ──> poisoned: everybody gets the cause, for ever (J3)
 //! ```
 //!
-//! *Invariants:* `running` is set exactly while the task lives; a waiter is in the list only while a sync or a roll that
+//! *Invariants:* `running` is set exactly while [`drive`] runs; a waiter is in the list only while a sync or a roll that
 //! will answer it is under way; a sync's target is read before the sync begins. The timer's task ends with the log.
 
 use super::{Inner, Log};
-use crate::{disk::DiskFile, error::LogError, mutation::Rule};
+use crate::{error::LogError, mutation::Rule};
 use dfs_model::Seq;
+use futures_util::future::BoxFuture;
 use std::{
-    future::Future,
+    io,
     sync::{Arc, Weak, atomic::Ordering},
-    task::{Context, Waker},
 };
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -47,7 +47,7 @@ impl Log {
             !std::mem::replace(&mut sync.running, true)
         };
         if start {
-            inner.start();
+            inner.drive();
         }
         receiver.await.unwrap_or(Err(LogError::Closed))
     }
@@ -66,22 +66,16 @@ async fn drive(inner: Arc<Inner>) {
 }
 
 impl Inner {
-    /// Begins a sync where the caller stands, and leaves the rest to a task: one wake-up less for whoever waits. The
-    /// caller holds no lock.
-    fn start(self: &Arc<Self>) {
-        let _entered = self.runtime.enter();
-        let mut drive = Box::pin(drive(self.clone()));
-        // Not ready, it is polled again by its task, with a waker that counts.
-        if drive.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-            self.runtime.spawn(drive);
-        }
+    /// Has somebody sync. The caller has set `running`.
+    fn drive(self: &Arc<Self>) {
+        self.pool.disk().run(&self.runtime, Box::pin(drive(self.clone())));
     }
 
     /// Starts a sync unless one runs.
     pub(super) fn kick(self: &Arc<Self>) {
         let start = !std::mem::replace(&mut self.sync.lock().running, true);
         if start {
-            self.runtime.spawn(drive(self.clone()));
+            self.drive();
         }
     }
 
@@ -94,7 +88,7 @@ impl Inner {
         }
         let target = self.state.lock().sync_target(self);
         match target {
-            Some((file, target)) => self.sync_file(file, target).await.map(|()| true),
+            Some((file, target)) => self.sync_file(target, || file.clone().sync_here()).await.map(|()| true),
             None => {
                 if self.options.mutations.off(Rule::SealBeforeNext) {
                     // The mutant believes that what an ended segment holds is synced.
@@ -106,12 +100,16 @@ impl Inner {
         }
     }
 
-    /// Syncs one file and answers everybody up to `target`. The caller holds the turn.
-    pub(super) async fn sync_file(&self, file: Arc<dyn DiskFile>, target: Seq) -> Result<(), LogError> {
+    /// Has a file synced and answers everybody up to `target`. The caller holds the turn.
+    pub(super) async fn sync_file(
+        &self,
+        target: Seq,
+        sync: impl Fn() -> BoxFuture<'static, io::Result<()>>,
+    ) -> Result<(), LogError> {
         self.check()?;
         let before = self.number(&self.durable);
         let start = self.options.clock.monotonic();
-        while let Err(error) = file.clone().sync_later().await {
+        while let Err(error) = sync().await {
             if self.options.mutations.off(Rule::Poison) && !crate::disk::sim::is_power_cut(&error) {
                 continue;
             }

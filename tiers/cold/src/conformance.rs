@@ -72,6 +72,11 @@ async fn put_and_read(store: &dyn ColdStore, key: &(dyn Fn(&str) -> Key + Sync))
         let want = data.slice(range.start as usize..range.end as usize);
         assert_eq!(store.get_range(&one, range).await.unwrap(), want);
     }
+    let ranges = [3..7, 7..9, 100..101, 250_000..299_999];
+    let want = ranges.clone().map(|range| data.slice(range.start as usize..range.end as usize));
+    assert_eq!(store.get_ranges(&one, &ranges).await.unwrap(), want);
+    let error = store.get_ranges(&one, &[0..1, 299_999..300_001]).await.unwrap_err();
+    assert_eq!(error.cause(), Some(PermanentCause::OutOfRange), "{error}");
     for range in [0..300_001, 299_999..300_001, 300_000..300_001, 400_000..400_010] {
         let error = store.get_range(&one, range.clone()).await.unwrap_err();
         assert_eq!(error.cause(), Some(PermanentCause::OutOfRange), "{range:?}: {error}");

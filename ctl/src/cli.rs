@@ -1,6 +1,6 @@
 //! The command line: what there is, and where each command goes.
 
-use crate::commands::{file, login, netgroup, quota, recycle, share, store, tier};
+use crate::commands::{file, login, netgroup, quota, recycle, share, snapshot, store, tier};
 use crate::output::{Format, Output};
 use clap::{Parser, Subcommand};
 use dfs_api::ClientError;
@@ -45,6 +45,9 @@ enum Command {
     /// Machines under one name, for client lists.
     #[command(subcommand)]
     Netgroup(netgroup::NetgroupCommand),
+    /// Snapshots of shares.
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
     /// The tiers: what is where, what is at risk.
     #[command(subcommand)]
     Tier(tier::Tier),
@@ -108,6 +111,7 @@ async fn dispatch(command: Command, session: &Session) -> Result<(), Failure> {
         Command::Quota(command) => command.run(session).await,
         Command::Recycle(command) => command.run(session).await,
         Command::Netgroup(command) => command.run(session).await,
+        Command::Snapshot(command) => command.run(session).await,
         Command::Tier(command) => command.run(session).await,
         Command::Status => tier::health(session).await,
         Command::Version => {

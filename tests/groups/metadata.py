@@ -4,11 +4,13 @@ The Rust tests start servers of their own from a cluster that is made here once;
 are in a database, with the laboratory's NFS client in front.
 """
 
+import os
 import time
 
 import cargo
 import common
 import gateway
+import nfs3
 import postgres
 from common import CI, check
 from s3_scene import Load, cold_again, drained, make_tree
@@ -87,6 +89,63 @@ def second(group, template, programs):
             note.append(load.finish())
 
 
+def snapshots(group, template, programs):
+    """Snapshots over the wire: browsed after change, removal and kill -9, restored, cloned; names embedded and in the database."""
+    with group.case("snapshots are browsed, restored and cloned") as note, postgres.cluster(template, programs) as database:
+        with gateway.running("past", settings(database)) as server:
+            for kind in ("embedded", "postgres"):
+                note.append(snapshots_of(server, kind))
+
+
+def snapshots_of(server, kind):
+    share, files = f"past-{kind}", 24 if CI else 200
+    server.share(share, metadata=kind)
+    old = {f"f{nth}": os.urandom(40_000 + nth * 997) for nth in range(files)}
+    client = nfs3.Client(server.nfs_port, share)
+    for name, data in old.items():
+        client.write(client.create(name), 0, data)
+    server.ctl("snapshot", "create", share, "mon")
+    new = dict(old)
+    for nth, name in enumerate(old):
+        if nth % 3 == 0:
+            client.remove(name)
+            del new[name]
+        elif nth % 3 == 1:
+            new[name] = os.urandom(len(old[name]))
+            client.write(client.lookup(name), 0, new[name])
+    server.flush(share)
+    server.kill()
+    server.start()
+    client = nfs3.Client(server.nfs_port, share)
+
+    def same(wanted, *folder):
+        for name, data in wanted.items():
+            check(client.read_all(client.walk(*folder, name)) == data, f"{name} in {folder or 'the share'} has other bytes")
+
+    same(old, ".snapshots", "mon")
+    same(new)
+    try:
+        client.write(client.walk(".snapshots", "mon", "f1"), 0, b"no")
+        check(False, "a snapshot was written to")
+    except nfs3.Status as refused:
+        check(refused.status == 30, f"a write to a snapshot is answered with {refused.status}, not ROFS")
+    server.ctl("snapshot", "restore", share, "mon", "f0", "--to", "f0-then")
+    server.ctl("file", "clone", share, "f2", "f2-clone")
+    new |= {"f0-then": old["f0"], "f2-clone": old["f2"]}
+    same(new)
+    _, said = server.ctl("snapshot", "restore", share, "mon", "--whole-share")
+    same(old)
+    before = said.split("'")[1]
+    same(new, ".snapshots", before)
+    server.ctl("snapshot", "delete", share, "mon")
+    server.kill()
+    server.start()
+    client = nfs3.Client(server.nfs_port, share)
+    same(old)
+    same(new, ".snapshots", before)
+    return f"{kind}: {files} files, {said.strip()}"
+
+
 def run(group):
     postgres.need_root()
     programs = postgres.programs()
@@ -101,6 +160,6 @@ def run(group):
         only = group.options.only
         if not only:
             cargo.tests(group, "metadata", env=environment)
-        for case in (served, killed, gateway_killed, second):
+        for case in (served, killed, gateway_killed, second, snapshots):
             if only in case.__name__:
                 case(group, template, programs)

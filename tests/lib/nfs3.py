@@ -122,6 +122,13 @@ class Client:
     def lookup(self, name):
         return self.nfs(3, opaque(self.root) + opaque(name.encode()), f"lookup {name}").opaque()
 
+    def walk(self, *names):
+        """The handle that names below the root lead to."""
+        at = self.root
+        for name in names:
+            at = self.nfs(3, opaque(at) + opaque(name.encode()), f"lookup {name}").opaque()
+        return at
+
     def create(self, name):
         """Makes a file at the root of the export and returns its handle."""
         arguments = opaque(self.root) + opaque(name.encode()) + struct.pack(">IIIIIIII", 0, 1, 0o644, 0, 0, 0, 0, 0)

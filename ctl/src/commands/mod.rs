@@ -8,5 +8,6 @@ pub(crate) mod quota;
 pub(crate) mod recycle;
 mod rules;
 pub(crate) mod share;
+pub(crate) mod snapshot;
 pub(crate) mod store;
 pub(crate) mod tier;

@@ -88,6 +88,9 @@ pub(crate) struct RuleArgs {
     /// Keep quotas; they are set with `dfsctl quota set`.
     #[arg(long)]
     quotas: bool,
+    /// A listing of the root shows `.snapshots`; without it the folder is only found by its name.
+    #[arg(long)]
+    list_snapshots: bool,
     #[command(flatten)]
     bin: BinArgs,
 }
@@ -104,6 +107,7 @@ impl RuleArgs {
             blocked_operations: self.blocked.into_iter().map(Operation::from).collect(),
             relatime: !self.no_relatime,
             quotas: self.quotas,
+            snapshots_listed: self.list_snapshots,
             recycle: self.bin.days.map(|days| bin(days, self.bin.max.as_deref())).transpose()?,
         })
     }

@@ -99,6 +99,8 @@ pub struct ShareRules {
     pub relatime: bool,
     /// Whether quotas are kept and acted on.
     pub quotas: bool,
+    /// Whether a listing of the root shows `.snapshots`, which is always found by its name.
+    pub snapshots_listed: bool,
     /// Where removed files stay for a while; without it they are gone at once.
     pub recycle: Option<Recycle>,
 }
@@ -110,6 +112,7 @@ impl Default for ShareRules {
             blocked_operations: Vec::new(),
             relatime: true,
             quotas: false,
+            snapshots_listed: false,
             recycle: None,
         }
     }

@@ -36,7 +36,7 @@ fn moves(atime: Timestamp, mtime: Timestamp, ctime: Timestamp, now: Timestamp) -
 impl Engine {
     /// Shows that a file is read. Call it in the inode's section.
     pub(crate) fn note_access(&self, cell: &Arc<Cell>, state: &mut CellState, len: u32) {
-        if !self.rules().relatime || len == 0 || state.attrs.kind != InodeKind::File {
+        if !self.rules().relatime || cell.inode.is_past() || len == 0 || state.attrs.kind != InodeKind::File {
             return;
         }
         let now = self.clock.wall();

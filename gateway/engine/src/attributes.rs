@@ -92,7 +92,7 @@ impl Engine {
     pub(crate) fn rights_of(&self, state: &CellState, who: &Credentials) -> Rights {
         let rules = self.rules();
         let mut useless = rules.blocked.rights(state.row.is_dir()).0;
-        if rules.read_only {
+        if rules.read_only || state.row.id.is_past() {
             useless |= Rights::MUTATING.0;
         }
         Rights(access_checks::granted(state, who).0 & !useless)

@@ -6,7 +6,7 @@
 use crate::merge::merged;
 use dfs_journal::Journal;
 use dfs_locks::{ClaimTable, Summary};
-use dfs_model::{Attrs, Change, FsError, Inode, InodeId, InodeKind, ShareId};
+use dfs_model::{Attrs, Change, FsError, Inode, InodeId, InodeKind, ShareId, SnapshotId};
 use dfs_store::{CommitToken, MetadataStore};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -251,6 +251,22 @@ impl Cells {
         shard.version.fetch_add(1, Ordering::AcqRel);
         if let Some(cell) = cell {
             cell.state.lock().gone = true;
+        }
+    }
+
+    /// Forgets every inode of a snapshot that is gone.
+    pub fn forget_snapshot(&self, snapshot: SnapshotId) {
+        for shard in &self.shards {
+            let of_it = |inode: &InodeId| inode.snapshot().is_some_and(|(of, _)| of == snapshot);
+            let mut gone = Vec::new();
+            shard.cells.lock().retain(|inode, cell| {
+                if of_it(inode) {
+                    gone.push(cell.clone());
+                }
+                !of_it(inode)
+            });
+            shard.version.fetch_add(1, Ordering::AcqRel);
+            gone.iter().for_each(|cell| cell.state.lock().gone = true);
         }
     }
 

@@ -51,7 +51,16 @@ impl Engine {
 
     /// The inode that a path from the root leads to.
     pub(crate) async fn walk_path(&self, cx: &RequestContext, path: &[Name]) -> Result<Arc<Cell>, FsError> {
-        let mut at = InodeId::ROOT;
+        self.walk_from(cx, InodeId::ROOT, path).await
+    }
+
+    /// The inode that a path from a directory leads to.
+    pub(crate) async fn walk_from(
+        &self,
+        cx: &RequestContext,
+        mut at: InodeId,
+        path: &[Name],
+    ) -> Result<Arc<Cell>, FsError> {
         for part in path.chunks(WALK_NAMES_MAX) {
             let steps = part.iter().cloned().map(WalkStep::Down).collect();
             let request = Walk { dir: at, steps, case: NameCase::Exact, want: AttrMask::BASIC };

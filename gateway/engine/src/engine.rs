@@ -56,6 +56,8 @@ pub struct EngineSettings {
     pub relatime: bool,
     /// Whether what is removed stays in a recycle bin for a while.
     pub recycle: Option<RecycleRules>,
+    /// Whether the root's listing shows `.snapshots`, which is always found by its name.
+    pub snapshots_listed: bool,
     /// Whether quotas are kept and acted on ([`crate::Engine::set_quota`]).
     pub quotas: bool,
     /// Cells (inodes with attributes in memory) kept beyond those in use.
@@ -74,6 +76,7 @@ impl Default for EngineSettings {
             blocked: OperationSet::default(),
             relatime: true,
             recycle: None,
+            snapshots_listed: false,
             quotas: false,
             cells: 100_000,
             smb_state_binds_nfs: true,
@@ -100,6 +103,7 @@ pub struct Engine {
     pub(crate) hub: ChangeHub,
     pub(crate) accessed: AccessedFiles,
     pub(crate) quotas: Option<Arc<QuotaBook>>,
+    pub(crate) snapshots: crate::snapshots::Snapshots,
     /// The recycle bin's directory, once it is there.
     pub(crate) bin: std::sync::OnceLock<InodeId>,
     pub(crate) reaper: tokio::sync::mpsc::UnboundedSender<crate::reaper::Job>,

@@ -32,7 +32,7 @@ impl Engine {
             read_max: IO_MAX,
             write_max: IO_MAX,
             time_granularity_nanos: 1,
-            features: Features { clone: true, ..Features::default() },
+            features: Features { clone: true, snapshots: true, ..Features::default() },
             label: self.settings.label.clone(),
             serial: self.record.fsid as u32,
             clone_unit: self.record.block_size,

@@ -38,7 +38,9 @@ mod quota;
 mod reaper;
 mod recycle;
 mod rename;
+mod restore;
 mod security;
+mod snapshots;
 mod vfs;
 mod xattr;
 
@@ -48,3 +50,5 @@ pub use hub::ChangeHub;
 pub use live::LiveRules;
 pub use open::{EngineDeps, OpenError};
 pub use recycle::{RecycleRules, Recycled};
+pub use restore::Restored;
+pub use snapshots::SnapshotSchedule;

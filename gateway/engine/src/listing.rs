@@ -99,7 +99,10 @@ impl Engine {
         if request.real_only {
             return Ok(());
         }
-        for (cookie, name, inode) in [(Cookie::DOT, ".", cell.inode), (Cookie::DOT_DOT, "..", parent)] {
+        let past = (Cookie::SNAPSHOTS, crate::snapshots::FOLDER, InodeId::SNAPSHOTS);
+        let listed = self.settings.snapshots_listed && cell.inode == InodeId::ROOT;
+        let dots = [(Cookie::DOT, ".", cell.inode), (Cookie::DOT_DOT, "..", parent)];
+        for (cookie, name, inode) in dots.into_iter().chain(listed.then_some(past)) {
             if cookie > request.cookie && !page.full {
                 let shown = self.cells.get(inode).await?;
                 let attrs = shown.state.lock().attrs.clone();

@@ -95,7 +95,9 @@ impl Engine {
                         NameCase::Exact => self.store.lookup(self.share, at.inode, name).await,
                         NameCase::Fold => self.store.lookup_fold(self.share, at.inode, name).await,
                     };
-                    let (dentry, _) = found.map_err(|error| error.to_fs())?.ok_or(FsError::NotFound)?;
+                    let Some((dentry, _)) = found.map_err(|error| error.to_fs())? else {
+                        return self.folder_of_snapshots(at.inode, name).await;
+                    };
                     match self.cells.get(dentry.inode).await {
                         Ok(cell) => return Ok((cell, Some(dentry.name))),
                         // Removed between the two reads: the name may lead elsewhere now.
@@ -105,6 +107,18 @@ impl Engine {
                 }
                 Err(FsError::delay())
             }
+        }
+    }
+
+    /// The directory of snapshots, where that is the name of what was not found.
+    async fn folder_of_snapshots(
+        &self,
+        dir: InodeId,
+        name: &Name,
+    ) -> Result<(Arc<Cell>, Option<Name>), FsError> {
+        match crate::snapshots::is_folder(dir, name) {
+            true => Ok((self.cells.get(InodeId::SNAPSHOTS).await?, Some(name.clone()))),
+            false => Err(FsError::NotFound),
         }
     }
 

@@ -152,6 +152,7 @@ impl Engine {
             hub: ChangeHub::default(),
             accessed: Default::default(),
             quotas,
+            snapshots: Default::default(),
             bin: Default::default(),
             reaper,
             mutations: deps.mutations,
@@ -164,6 +165,7 @@ impl Engine {
             tracing::warn!(%share, %error, "removed files are not kept: /.recycle cannot be used as the recycle bin");
         }
         tokio::spawn(crate::recycle::run(Arc::downgrade(&engine)));
+        tokio::spawn(crate::snapshots::run(Arc::downgrade(&engine)));
         tracing::info!(%share, %epoch, inodes_dirty = rows.len(), orphans, class = engine.settings.class.as_str(), "share opened");
         Ok(engine)
     }

@@ -194,7 +194,9 @@ impl Engine {
         self.rules().recycle?;
         let state = victim.state.lock();
         let only_name = state.attrs.kind == InodeKind::File && state.attrs.nlink == 1;
-        if bin == request.dir || !only_name || request.what == RemoveWhat::Directory {
+        // What the share's own housekeeping removes, it means to remove.
+        let housekeeping = matches!(cx.actor.client, ClientRef::Internal(_));
+        if bin == request.dir || housekeeping || !only_name || request.what == RemoveWhat::Directory {
             return None;
         }
         let uid = cx.credentials.uid;

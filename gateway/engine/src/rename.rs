@@ -146,11 +146,12 @@ impl Engine {
             return Ok(());
         }
         match self.settings.class {
-            DurabilityClass::Relaxed | DurabilityClass::Local => self.sync_inode(moved.inode).await,
+            DurabilityClass::Relaxed | DurabilityClass::Local => self.sync_inode(moved.inode).await?,
             DurabilityClass::Remote => {
-                self.placed(moved.inode, self.journal.last_seq(moved.inode), cx.deadline).await
+                self.placed(moved.inode, self.journal.last_seq(moved.inode), cx.deadline).await?;
             }
         }
+        self.placed_before_replace(moved.inode).await
     }
 
     fn renamed(&self, applied: &Applied<Renamed>, from_dir: &Cell, to_dir: &Cell) -> RenameReply {

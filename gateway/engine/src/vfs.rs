@@ -1,10 +1,26 @@
 //! The seam's trait over the engine. What this share does not serve it refuses in so many words.
 
+use crate::attributes::stateless;
 use crate::engine::Engine;
 use async_trait::async_trait;
 use bytes::Bytes;
 use dfs_model::{Attrs, FsError, InodeId, LockHolder, Name, OpenId, Rights, ShareId};
 use dfs_vfs::*;
+
+/// Refuses changes of what is past. *Errors:* `ReadOnlyShare`.
+fn present(inodes: &[InodeId]) -> VfsResult<()> {
+    if inodes.iter().any(|inode| inode.is_past()) { Err(FsError::ReadOnlyShare.into()) } else { Ok(()) }
+}
+
+impl Engine {
+    /// Refuses to make what the directory of snapshots is called. *Errors:* `Exists`.
+    async fn not_reserved(&self, dir: InodeId, name: &Name) -> VfsResult<()> {
+        if !crate::snapshots::is_folder(dir, name) {
+            return Ok(());
+        }
+        Err(Failed::with(FsError::Exists, self.wcc_now(dir).await))
+    }
+}
 
 /// Refuses an operation that no served protocol uses yet.
 fn not_served<T>() -> VfsResult<T> {
@@ -71,6 +87,7 @@ impl Vfs for Engine {
     }
 
     async fn set_attr(&self, cx: &RequestContext, request: SetAttr) -> VfsResult<Changed> {
+        present(&[stateless(request.target)?])?;
         self.do_set_attr(cx, request).await
     }
 
@@ -79,6 +96,7 @@ impl Vfs for Engine {
     }
 
     async fn xattr_set(&self, cx: &RequestContext, request: XattrSet) -> VfsResult<Changed> {
+        present(&[stateless(request.target)?])?;
         self.do_xattr_set(cx, request).await
     }
 
@@ -91,6 +109,7 @@ impl Vfs for Engine {
     }
 
     async fn set_security(&self, cx: &RequestContext, request: SetSecurity) -> VfsResult<Changed> {
+        present(&[stateless(request.target)?])?;
         self.do_set_security(cx, request).await
     }
 
@@ -99,18 +118,25 @@ impl Vfs for Engine {
     }
 
     async fn create(&self, cx: &RequestContext, request: Create) -> VfsResult<CreateReply> {
+        present(&[request.dir])?;
+        self.not_reserved(request.dir, &request.name).await?;
         self.do_create(cx, request).await
     }
 
     async fn link(&self, cx: &RequestContext, request: Link) -> VfsResult<LinkReply> {
+        present(&[request.inode, request.dir])?;
+        self.not_reserved(request.dir, &request.name).await?;
         self.do_link(cx, request).await
     }
 
     async fn remove(&self, cx: &RequestContext, request: Remove) -> VfsResult<RemoveReply> {
+        present(&[request.dir])?;
         self.do_remove(cx, request).await
     }
 
     async fn rename(&self, cx: &RequestContext, request: Rename) -> VfsResult<RenameReply> {
+        present(&[request.from_dir, request.to_dir])?;
+        self.not_reserved(request.to_dir, &request.to_name).await?;
         self.do_rename(cx, request).await
     }
 
@@ -131,6 +157,7 @@ impl Vfs for Engine {
     }
 
     async fn write(&self, cx: &RequestContext, request: Write) -> VfsResult<WriteReply> {
+        present(&[stateless(request.target)?])?;
         self.do_write(cx, request).await
     }
 
@@ -151,6 +178,7 @@ impl Vfs for Engine {
     }
 
     async fn copy(&self, cx: &RequestContext, request: CopyRange) -> VfsResult<CopyReply> {
+        present(&[stateless(request.to)?])?;
         self.do_copy(cx, request).await
     }
 
@@ -235,7 +263,13 @@ impl Vfs for Engine {
     }
 
     async fn snapshots(&self, _cx: &RequestContext) -> VfsResult<Vec<SnapshotInfo>> {
-        not_served()
+        let told = |snapshot: dfs_store::Snapshot| SnapshotInfo {
+            id: snapshot.id.0,
+            name: String::from_utf8_lossy(snapshot.name.as_bytes()).into_owned(),
+            taken: snapshot.taken,
+            root: InodeId::ROOT.in_snapshot(snapshot.id),
+        };
+        Ok(self.all_snapshots().await?.into_iter().map(told).collect())
     }
 
     async fn effective_rights(&self, cx: &RequestContext, inode: InodeId) -> VfsResult<Rights> {

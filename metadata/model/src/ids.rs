@@ -114,6 +114,8 @@ impl Cookie {
     pub const DOT: Cookie = Cookie(1);
     /// The entry `..`.
     pub const DOT_DOT: Cookie = Cookie(2);
+    /// The directory of snapshots, in the root of a share that lists it.
+    pub const SNAPSHOTS: Cookie = Cookie(3);
     /// First cookie given to a real name.
     pub const FIRST: Cookie = Cookie(16);
 }

@@ -24,9 +24,14 @@ pub struct Found {
 
 /// Reads the whole share.
 pub async fn dump(world: &World) -> Result<BTreeMap<String, Found>, String> {
+    dump_from(world, world.engine().root()).await
+}
+
+/// Reads everything below a directory.
+pub async fn dump_from(world: &World, root: InodeId) -> Result<BTreeMap<String, Found>, String> {
     world.calm();
     let mut found = BTreeMap::new();
-    let mut todo = vec![(String::new(), world.engine().root())];
+    let mut todo = vec![(String::new(), root)];
     while let Some((path, dir)) = todo.pop() {
         for (name, attrs) in list(world, dir).await? {
             let path = if path.is_empty() { name } else { format!("{path}/{name}") };

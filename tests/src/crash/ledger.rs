@@ -69,6 +69,8 @@ pub struct Ledger {
     pub seen: BTreeSet<InodeId>,
     /// Transaction ids given out.
     pub xids: u32,
+    /// Snapshots that are there.
+    pub taken: super::snapshots::Taken,
 }
 
 impl Ledger {
@@ -87,6 +89,7 @@ impl Ledger {
             ids: BTreeMap::new(),
             seen: BTreeSet::new(),
             xids: 0,
+            taken: Default::default(),
         }
     }
 

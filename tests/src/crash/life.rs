@@ -4,6 +4,7 @@ use super::asked::{first_lost, repeat_last};
 use super::check::{End, Found, allowed, dump};
 use super::drain;
 use super::ledger::Ledger;
+use super::snapshots::{all_show_their_own, end_all};
 use super::steps::{Outcome, Player};
 use crate::sim::{Tuning, World, WorldOptions, run_paused};
 use dfs_engine::DurabilityClass;
@@ -33,7 +34,7 @@ pub struct Plan {
     pub failing_disk: u32,
     /// One life in so many has a disk that is full for a while; 0 for none.
     pub full_disk: u32,
-    /// Files are cloned too.
+    /// Files are cloned too, and snapshots taken.
     pub copies: bool,
     /// `None`: a random one.
     pub tuning: Option<Tuning>,
@@ -175,6 +176,7 @@ pub fn recover(
         repeat_last(&world, ledger, names, &found).await?;
         ledger.settle(names, &data);
         note_found(ledger, &found);
+        all_show_their_own(&world, &ledger.taken).await?;
         if let Some(lost) = lost {
             lost.send(&world, ledger).await?;
         }
@@ -208,6 +210,8 @@ async fn last_life(options: &mut WorldOptions, ledger: &mut Ledger) -> Result<()
         ));
     }
     world.forget_cache();
+    all_show_their_own(&world, &ledger.taken).await?;
+    end_all(&world).await?;
     let found = dump(&world).await?;
     allowed(ledger, &found, DurabilityClass::Local, End::ProcessDeath, world.elapsed())?;
     drain::nothing_left_over(&world, ledger, &found, &options.tuning).await

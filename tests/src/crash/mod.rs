@@ -28,6 +28,7 @@ mod drain;
 mod ledger;
 mod life;
 mod mutations;
+mod snapshots;
 mod steps;
 
 use crate::sim::number;

@@ -47,6 +47,9 @@ impl Player<'_> {
         if self.copies && self.rng.random_bool(0.06) {
             return self.clone_file().await;
         }
+        if self.copies && self.rng.random_bool(0.04) {
+            return self.snapshot().await;
+        }
         match self.rng.random_range(0..100) {
             0..24 => self.write().await,
             24..31 => self.truncate().await,

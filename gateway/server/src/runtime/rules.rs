@@ -15,6 +15,7 @@ pub(crate) fn apply(config: &ShareConfig, settings: &mut EngineSettings) {
     (settings.read_only, settings.blocked) = (read_only, blocked);
     (settings.relatime, settings.recycle) = (relatime, recycle);
     settings.quotas = config.rules.quotas;
+    settings.snapshots_listed = config.rules.snapshots_listed;
 }
 
 /// The rules that may change while the share is served.

@@ -329,16 +329,31 @@ impl Mounted<'_> {
         });
     }
 
-    /// The bytes of a file. *Errors:* the status of the first call that is refused.
-    pub fn read(&mut self, name: &str) -> Result<Vec<u8>, Status> {
+    /// Removes a file.
+    #[track_caller]
+    pub fn remove(&mut self, name: &str) {
         let place = DirOp { dir: self.root.clone(), name: FileName::from(name) };
         let (pipe, bed) = (&mut self.pipe, self.bed);
+        bed.block(async { pipe.call::<nfs3::Remove>(&place).await.unwrap().ok().unwrap() });
+    }
+
+    /// The bytes of a file. *Errors:* the status of the first call that is refused.
+    pub fn read(&mut self, name: &str) -> Result<Vec<u8>, Status> {
+        self.read_at(&[name])
+    }
+
+    /// The bytes of a file below directories. *Errors:* as [`Mounted::read`].
+    pub fn read_at(&mut self, path: &[&str]) -> Result<Vec<u8>, Status> {
+        let mut file = self.root.clone();
+        let (pipe, bed) = (&mut self.pipe, self.bed);
         bed.block(async {
-            let found = pipe.call::<nfs3::Lookup>(&place).await.unwrap().ok()?;
+            for name in path {
+                let place = DirOp { dir: file, name: FileName::from(*name) };
+                file = pipe.call::<nfs3::Lookup>(&place).await.unwrap().ok()?.object;
+            }
             let mut bytes = Vec::new();
             loop {
-                let args =
-                    ReadArgs { file: found.object.clone(), offset: bytes.len() as u64, count: 1 << 18 };
+                let args = ReadArgs { file: file.clone(), offset: bytes.len() as u64, count: 1 << 18 };
                 let read = pipe.call::<nfs3::Read>(&args).await.unwrap().ok()?;
                 assert!(read.eof || !read.data.0.is_empty(), "a read of nothing before the end");
                 bytes.extend_from_slice(&read.data.0);

@@ -40,7 +40,9 @@ pub use share::{
     begin_epoch, check_record, check_settings, check_state, create_share, delete_some, doom_share,
     doomed_shares, read_share, read_shares, set_settings, state_put, write_ends,
 };
-pub use snapshots::{as_of, snapshot_bytes, snapshot_create, snapshot_delete, snapshot_reap, snapshots};
+pub use snapshots::{
+    as_of, has_deleted, snapshot_bytes, snapshot_create, snapshot_delete, snapshot_reap, snapshots,
+};
 pub use tx::Tx;
 pub use usage::{quota_set, quotas};
 pub use xattr::{xattr_set, xattrs};

@@ -68,6 +68,12 @@ pub fn snapshot_delete(tx: &mut Tx<'_>, epoch: Epoch, id: SnapshotId) -> StoreRe
     Ok(())
 }
 
+/// Whether anything is left of deleted snapshots.
+pub fn has_deleted(tx: &Tx<'_>, epoch: Epoch) -> StoreResult<bool> {
+    tx.fenced_head(epoch)?;
+    Ok(rows(tx)?.iter().any(|row| row.deleted))
+}
+
 /// Gives back some of what deleted snapshots kept; `true`: nothing is left of them.
 pub fn snapshot_reap(tx: &mut Tx<'_>, epoch: Epoch) -> StoreResult<bool> {
     tx.fenced_head(epoch)?;

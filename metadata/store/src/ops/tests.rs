@@ -132,3 +132,20 @@ async fn dropped_rules_of_ends_bring_dropped_records_back() {
         assert!(table.contains(&(bed.epoch, 9)), "{rule:?}: {table:?}");
     }
 }
+
+#[tokio::test]
+async fn snapshot_is_two_rows_whatever_the_share_holds() {
+    let store = Arc::new(MemoryStore::new());
+    let bed = Bed::new(store.clone(), 1).await;
+    for files in [1, 500, 2000] {
+        for nth in 0..files {
+            bed.file(InodeId::ROOT, &format!("{files}-{nth}")).await;
+        }
+        let view = crate::shell::Backend::view(&store.backend).unwrap();
+        let mutations = dfs_log::Mutations::none();
+        let mut tx = super::Tx::new(&view, bed.share, &mutations);
+        let name = crate::conformance::name("s");
+        super::snapshot_create(&mut tx, &bed.cx(&bed.root), &name, crate::SnapshotOrigin::Asked).unwrap();
+        assert_eq!(tx.into_batch().unwrap().len(), 2, "{files} files");
+    }
+}

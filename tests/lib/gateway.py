@@ -172,12 +172,13 @@ class Gateway:
         check(self.status(share)["dirty_bytes"] == 0, "flushed, and still dirty")
 
     def ctl(self, *arguments, good=(0,), stdin=None):
-        """Runs dfsctl against this gateway, with a login of its own; returns (status, output)."""
+        """Runs dfsctl against this gateway, as its administrator; returns (status, output)."""
         if self.dfsctl is None:
             self.dfsctl = cargo.binary("dfsctl")
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
-        env = {"HOME": str(home), "XDG_CONFIG_HOME": str(home), "DFSCTL_SERVER": f"http://127.0.0.1:{self.rest_port}"}
+        env = {"HOME": str(home), "XDG_CONFIG_HOME": str(home), "DFSCTL_SERVER": f"http://127.0.0.1:{self.rest_port}",
+               "DFSCTL_TOKEN": self.token or ""}
         return common.run([self.dfsctl, *arguments], 700, good, env=env, stdin=stdin)
 
     def metrics(self):

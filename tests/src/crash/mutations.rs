@@ -151,7 +151,7 @@ dropped_are_caught! {
     "delete after durable": delete_after_durable_dropped_is_caught,
         DeleteAfterDurable by seed 1 of Box::new(directed::deleted_while_unlinking);
     "clone drains source and target": clone_drains_dropped_is_caught,
-        CloneDrains by seed 1 of played(Plan { copies: true, ..local() });
+        CloneDrains by seed 2 of played(Plan { copies: true, ..local() });
     "clone durable before next record": clone_durable_first_dropped_is_caught,
         CloneDurableFirst by seed 1 of Box::new(directed::written_while_cloned);
     "reader verifies segment": reader_verifies_dropped_is_caught,

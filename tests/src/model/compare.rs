@@ -275,22 +275,31 @@ impl Pair {
                 let request = Commit { target: Target::Inode(id(file)), offset: 0, len: 0 };
                 Ok(vec![seen_wcc(&vfs.commit(&self.users[*who], request).await?.wcc)])
             }
-            Ask::Copy { who, from, to, blocks, odd, len, how } => {
-                let unit = u64::from(vfs.fs_info(&self.users[*who]).await?.clone_unit);
-                let request = CopyRange {
-                    from: Target::Inode(id(from)),
-                    from_offset: blocks.0 * unit + odd,
-                    to: Target::Inode(id(to)),
-                    to_offset: blocks.1 * unit,
-                    len: *len,
-                    how: [CopyHow::Replace, CopyHow::Clone, CopyHow::Copy][usize::from(*how)],
-                    resume: None,
-                };
-                let reply = vfs.copy(&self.users[*who], request).await?;
-                Ok(vec![format!("{}", reply.copied), seen_wcc(&reply.wcc)])
-            }
+            Ask::Copy { .. } => self.ask_copy(vfs, ask, id).await,
             _ => panic!("not a question about attributes or bytes"),
         }
+    }
+
+    /// Asks for a clone or a copy.
+    async fn ask_copy(
+        &self,
+        vfs: &Arc<dyn Vfs>,
+        ask: &Ask,
+        id: &impl Fn(&usize) -> InodeId,
+    ) -> VfsResult<Vec<String>> {
+        let Ask::Copy { who, from, to, blocks, odd, len, how } = ask else { panic!("not a copy") };
+        let unit = u64::from(vfs.fs_info(&self.users[*who]).await?.clone_unit);
+        let request = CopyRange {
+            from: Target::Inode(id(from)),
+            from_offset: blocks.0 * unit + odd,
+            to: Target::Inode(id(to)),
+            to_offset: blocks.1 * unit,
+            len: *len,
+            how: [CopyHow::Replace, CopyHow::Clone, CopyHow::Copy][usize::from(*how)],
+            resume: None,
+        };
+        let reply = vfs.copy(&self.users[*who], request).await?;
+        Ok(vec![format!("{}", reply.copied), seen_wcc(&reply.wcc)])
     }
 
     /// Asks about extended attributes.

@@ -374,11 +374,12 @@ fn rules_of_a_share_are_sent_as_they_were_asked() {
     };
     let last = |line: &str| stub.sent(line).last().unwrap().body.clone();
     run(
-        "share create s --block rename --block set_acl --quotas --recycle-days 3 --recycle-max 1GiB --no-relatime",
+        "share create s --block rename --block set_acl --quotas --recycle-days 3 --recycle-max 1GiB --no-relatime --list-snapshots",
     );
     let bin = json!({"keep_days": 3, "bytes_max": 1 << 30});
     let rules = json!({
-        "acl_mode": "masked", "blocked_operations": ["rename", "set_acl"], "relatime": false, "quotas": true, "recycle": bin
+        "acl_mode": "masked", "blocked_operations": ["rename", "set_acl"], "relatime": false, "quotas": true,
+        "snapshots_listed": true, "recycle": bin
     });
     assert_eq!(last("POST /shares")["rules"], rules);
     run("share set s --add-client @build --add-client 127.0.0.1 --squash all_to_guest --anon-uid 99");

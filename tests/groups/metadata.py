@@ -12,22 +12,15 @@ import common
 import gateway
 import nfs3
 import postgres
+import s3
 from common import CI, check
 from s3_scene import Load, cold_again, drained, make_tree
-
-
-def settings(database):
-    return {
-        "metadata": {"postgres": {"url": database.url, "tls": "off"}},
-        "flush": {"after": "1s"},
-        "pack": {"size": "1MiB"},
-    }
 
 
 def served(group, template, programs):
     """Names in the database, bytes in a directory: everything is there after the local cache is forgotten."""
     with group.case("a tree with its names in postgres") as note, postgres.cluster(template, programs) as database:
-        with gateway.running("names", settings(database)) as server:
+        with gateway.running("names", postgres.settings(database)) as server:
             server.share("names", metadata="postgres")
             load = Load(server, "names", make_tree(server.folder, files=300))
             note.append(load.finish())
@@ -40,7 +33,7 @@ def served(group, template, programs):
 def killed(group, template, programs):
     """The database dies under load, twice; clients wait and see no error; everything is there."""
     with group.case("postgres killed under load") as note, postgres.cluster(template, programs) as database:
-        with gateway.running("killed", settings(database)) as server:
+        with gateway.running("killed", postgres.settings(database)) as server:
             server.share("killed", metadata="postgres")
             load = Load(server, "killed", make_tree(server.folder, files=6000, size=15_000))
             for _ in range(2):
@@ -55,6 +48,37 @@ def killed(group, template, programs):
             note.append(cold_again(server, load))
 
 
+def walked(group, template, programs):
+    """A tree is walked again and again with the database 2 ms away: at most a tenth of the calls reach it."""
+    with group.case("a walk is served from memory") as note, postgres.cluster(template, programs) as database:
+        with s3.proxy(database.port, raw=True, seed=group.options.seed) as proxy:
+            proxy.tell("latency 1")  # each way
+            with gateway.running("walked", postgres.settings(database, proxy.port)) as server:
+                server.share("walked", metadata="postgres")
+                files, rounds = 400, 10
+                client = nfs3.Client(server.nfs_port, "walked")
+                for nth in range(files):
+                    client.create(f"f{nth}")
+                begun = transactions(database)
+                time.sleep(2)
+                idle = (transactions(database) - begun) / 2
+                begun, at = transactions(database), time.monotonic()
+                for _ in range(rounds):
+                    for nth in range(files):
+                        check(client.size(client.lookup(f"f{nth}")) == 0, "a file has another size")
+                took = time.monotonic() - at
+                time.sleep(1.5)  # the database counts with a second's delay
+                calls = 2 * files * rounds
+                asked = transactions(database) - begun - idle * (took + 1.5)
+                note.append(f"{calls} LOOKUP and GETATTR in {took:.1f} s; {max(0, asked):.0f} reached the database; idle {idle:.1f} a second")
+                check(asked <= calls / 10, f"{asked:.0f} of {calls} calls reached the database")
+
+
+def transactions(database):
+    time.sleep(1.2)
+    return int(database.query("SELECT sum(xact_commit + xact_rollback) FROM pg_stat_database"))
+
+
 def health(server, store):
     return next(row["health"] for row in server.rest("GET", "/metadata-stores") if row["name"] == store)
 
@@ -62,7 +86,7 @@ def health(server, store):
 def gateway_killed(group, template, programs):
     """The gateway dies under load and comes back: its share is its own at once, and nothing acknowledged is lost."""
     with group.case("the gateway killed under load") as note, postgres.cluster(template, programs) as database:
-        with gateway.running("crash", settings(database)) as server:
+        with gateway.running("crash", postgres.settings(database)) as server:
             server.share("crash", metadata="postgres")
             load = Load(server, "crash", make_tree(server.folder, files=6000, size=15_000))
             time.sleep(0.5)
@@ -77,7 +101,7 @@ def gateway_killed(group, template, programs):
 def second(group, template, programs):
     """A second gateway on the same database is refused the share, by name, and the first serves on."""
     with group.case("a second gateway is refused") as note, postgres.cluster(template, programs) as database:
-        with gateway.running("first", settings(database)) as first, gateway.running("second", settings(database)) as other:
+        with gateway.running("first", postgres.settings(database)) as first, gateway.running("second", postgres.settings(database)) as other:
             first.share("shared", metadata="postgres")
             try:
                 other.share("shared", metadata="postgres")
@@ -92,7 +116,7 @@ def second(group, template, programs):
 def snapshots(group, template, programs):
     """Snapshots over the wire: browsed after change, removal and kill -9, restored, cloned; names embedded and in the database."""
     with group.case("snapshots are browsed, restored and cloned") as note, postgres.cluster(template, programs) as database:
-        with gateway.running("past", settings(database)) as server:
+        with gateway.running("past", postgres.settings(database)) as server:
             for kind in ("embedded", "postgres"):
                 note.append(snapshots_of(server, kind))
 
@@ -160,6 +184,6 @@ def run(group):
         only = group.options.only
         if not only:
             cargo.tests(group, "metadata", env=environment)
-        for case in (served, killed, gateway_killed, second, snapshots):
+        for case in (served, killed, gateway_killed, second, snapshots, walked):
             if only in case.__name__:
                 case(group, template, programs)

@@ -1,7 +1,8 @@
 """posix: pjdfstest against the recorded reference, fsx, and the programs of libnfs.
 
 The reference is the kernel's own NFS server on ext4, both in one guest: every test that passes there passes on the
-gateway's mount. `tests/run posix --reference` records it anew.
+gateway's mount; names in memory and in PostgreSQL give the same result as embedded ones. `tests/run posix
+--reference` records the reference anew.
 """
 
 import re
@@ -9,6 +10,7 @@ import re
 import common
 import gateway
 import guest
+import postgres
 from common import CI, TESTS, Failed, check
 
 REFERENCE = TESTS / "posix" / "reference.txt"
@@ -44,10 +46,15 @@ def wanted():
     return {name: outcome for name, outcome in rows}
 
 
-def pjdfstest(group, server, binary):
-    text = f"{guest.mount(server.nfs_port, 'posix')} && {TESTS}/posix/pjdfstest-inside {binary} /mnt/share"
+def outcomes_of(server, export, binary):
+    text = f"{guest.mount(server.nfs_port, export)} && {TESTS}/posix/pjdfstest-inside {binary} /mnt/share"
     _, output = guest.run(text, 900, good=None)
-    outcomes, plain = parse(output)
+    return parse(output)
+
+
+def pjdfstest(group, server, binary):
+    """Names embedded: held against the reference. Returns the outcomes."""
+    outcomes, plain = outcomes_of(server, "posix", binary)
     known = wanted()
     for name, outcome in sorted(known.items()):
         found = outcomes.get(name, "absent")
@@ -61,6 +68,25 @@ def pjdfstest(group, server, binary):
             group.skipped(f"pjdfstest {name}", f"not a bar: {outcome} on the reference too")
     passed = sum(outcome == "ok" for outcome in outcomes.values())
     common.say(f"  pjdfstest: {passed} of {len(outcomes)} pass; reference {sum(o == 'ok' for o in known.values())}")
+    return outcomes
+
+
+def other_stores(group, binary, embedded):
+    """Names in memory and in PostgreSQL: every test ends as with embedded names."""
+    postgres.need_root()
+    programs = postgres.programs()
+    with common.temp_folder("posix-postgres") as folder:
+        template = postgres.make_template(folder, programs)
+        with postgres.cluster(template, programs) as database, gateway.running("stores", postgres.settings(database)) as server:
+            for kind in ("memory", "postgres"):
+                with group.case(f"pjdfstest with names in {kind}") as note:
+                    server.share(kind, metadata=kind, **({"durability": "relaxed"} if kind == "memory" else {}))
+                    outcomes, plain = outcomes_of(server, kind, binary)
+                    differ = sorted(name for name in {**embedded, **outcomes} if embedded.get(name) != outcomes.get(name))
+                    told = "\n".join(f"{name}: embedded {embedded.get(name)}, {kind} {outcomes.get(name)}\n{details(plain, name)}"
+                                     for name in differ[:5])
+                    check(not differ, f"{len(differ)} tests end otherwise than with embedded names:\n{told}")
+                    note.append(f"{sum(outcome == 'ok' for outcome in outcomes.values())} of {len(outcomes)} pass, as with embedded names")
 
 
 def details(plain, name):
@@ -103,6 +129,9 @@ def run(group):
     with gateway.running("posix") as server:
         server.share("posix")
         libnfs(group, server)
+        embedded = None
         with group.case("pjdfstest"):
-            pjdfstest(group, server, pjd)
+            embedded = pjdfstest(group, server, pjd)
         fsx(group, server, fsx_binary)
+    if embedded:
+        other_stores(group, pjd, embedded)

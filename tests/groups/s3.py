@@ -139,7 +139,7 @@ def everything(client, pieces):
 def killed_in_an_outage(group, store):
     """Cut off, written to, killed under the writers twice, mended: they end without an error, nothing is lost."""
     with group.case("an outage and kills together") as note, scene(store, "outage") as (server, proxy, _, _t):
-        tree = make_tree(server.folder / "big", files=4000, size=15_000)
+        tree = make_tree(server.folder / "big", files=12_000, size=5_000)
         proxy.tell("cut")
         load = Load(server, "outage", tree, mode="--send-only")
         for _ in range(2):

@@ -90,6 +90,16 @@ class Cluster:
             self.process = None
 
 
+def settings(database, port=None):
+    """Settings of a gateway that keeps names in a database, through a proxy's port where one is given."""
+    url = database.url.replace(f":{database.port}/", f":{port or database.port}/")
+    return {
+        "metadata": {"postgres": {"url": url, "tls": "off"}},
+        "flush": {"after": "1s"},
+        "pack": {"size": "1MiB"},
+    }
+
+
 @contextlib.contextmanager
 def cluster(template, bin_folder, *settings):
     """A server for the length of a block."""

@@ -100,6 +100,7 @@ pub struct Engine {
     pub(crate) cells: Arc<Cells>,
     pub(crate) changes: Arc<ChangeCounter>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) found: crate::found::FoundNames,
     pub(crate) hub: ChangeHub,
     pub(crate) accessed: AccessedFiles,
     pub(crate) quotas: Option<Arc<QuotaBook>>,

@@ -24,6 +24,7 @@ mod clone;
 mod copies;
 mod data;
 mod engine;
+mod found;
 mod handover;
 mod hub;
 mod info;

@@ -90,6 +90,15 @@ impl Engine {
             WalkStep::Stay => Ok((at.clone(), None)),
             WalkStep::Up => Ok((self.cells.get(parent).await?, None)),
             WalkStep::Down(name) => {
+                // As it was before the store is asked.
+                let dir_change = at.state.lock().attrs.change;
+                let exact = case == NameCase::Exact && !at.inode.is_past();
+                let known = exact.then(|| self.found.get(at.inode, name, dir_change)).flatten();
+                if let Some(inode) = known
+                    && let Ok(cell) = self.cells.get(inode).await
+                {
+                    return Ok((cell, Some(name.clone())));
+                }
                 for _ in 0..RACES_MAX {
                     let found = match case {
                         NameCase::Exact => self.store.lookup(self.share, at.inode, name).await,
@@ -99,7 +108,12 @@ impl Engine {
                         return self.folder_of_snapshots(at.inode, name).await;
                     };
                     match self.cells.get(dentry.inode).await {
-                        Ok(cell) => return Ok((cell, Some(dentry.name))),
+                        Ok(cell) => {
+                            if exact {
+                                self.found.put(at.inode, name, dir_change, dentry.inode);
+                            }
+                            return Ok((cell, Some(dentry.name)));
+                        }
                         // Removed between the two reads: the name may lead elsewhere now.
                         Err(FsError::StaleHandle) => {}
                         Err(error) => return Err(error),

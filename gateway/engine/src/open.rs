@@ -141,6 +141,7 @@ impl Engine {
             lease,
             record,
             live: parking_lot::RwLock::new(crate::live::LiveRules::of(&settings)),
+            found: crate::found::FoundNames::new(settings.cells),
             settings,
             store: deps.store,
             journal,

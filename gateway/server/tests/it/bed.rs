@@ -7,8 +7,8 @@ use dfs_api::{
 };
 use dfs_nfs::client::Pipe;
 use dfs_nfs::wire::{
-    CommitArgs, CreateArgs, CreateHow, Data, DirOp, FileName, Handle, ReadArgs, SetAttributes, Stable,
-    Status, WriteArgs, nfs3,
+    CommitArgs, CreateArgs, CreateHow, Data, DirOp, FileName, Handle, ReadArgs, ReadDirArgs, SetAttributes,
+    Stable, Status, Verifier, WriteArgs, nfs3,
 };
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
@@ -335,6 +335,18 @@ impl Mounted<'_> {
         let place = DirOp { dir: self.root.clone(), name: FileName::from(name) };
         let (pipe, bed) = (&mut self.pipe, self.bed);
         bed.block(async { pipe.call::<nfs3::Remove>(&place).await.unwrap().ok().unwrap() });
+    }
+
+    /// The names in the root, without `.` and `..`, as one reply lists them.
+    #[track_caller]
+    pub fn names(&mut self) -> Vec<String> {
+        let args =
+            ReadDirArgs { dir: self.root.clone(), cookie: 0, verifier: Verifier::default(), count: 1 << 16 };
+        let (pipe, bed) = (&mut self.pipe, self.bed);
+        let page = bed.block(async { pipe.call::<nfs3::ReadDir>(&args).await.unwrap().ok().unwrap() });
+        assert!(page.eof, "more than one reply holds");
+        let names = page.entries.0.iter().map(|entry| String::from_utf8_lossy(&entry.name.0).into_owned());
+        names.filter(|name| name != "." && name != "..").collect()
     }
 
     /// The bytes of a file. *Errors:* the status of the first call that is refused.

@@ -103,6 +103,29 @@ fn snapshot_is_browsed_restored_and_survives_a_kill() {
 }
 
 #[test]
+fn folder_of_snapshots_is_listed_where_the_share_says_so_and_found_anyway() {
+    let bed = Bed::made();
+    let doors = bed.start();
+    let client = bed.admin(&doors);
+    bed.stores(&client);
+    for listed in [false, true] {
+        let mut config = ShareConfig { root_mode: 0o777, ..share_config("s") };
+        config.rules.snapshots_listed = listed;
+        let _: ShareStatus = bed.block(client.post("/shares", &config)).unwrap();
+        let mut mount = bed.mounted(&doors);
+        mount.write("a", b"old");
+        let name = TakeSnapshot { name: "mon".to_owned() };
+        let _: SnapshotStatus = bed.block(client.post("/shares/s/snapshots", &name)).unwrap();
+        let mut names = mount.names();
+        names.sort();
+        let wanted: &[&str] = if listed { &[".snapshots", "a"] } else { &["a"] };
+        assert_eq!(names, wanted);
+        assert_eq!(mount.read_at(&[".snapshots", "mon", "a"]).unwrap(), b"old");
+        bed.block(client.delete("/shares/s")).unwrap();
+    }
+}
+
+#[test]
 fn schedule_is_kept_with_the_share_and_takes_snapshots_by_itself() {
     let bed = Bed::made();
     let doors = bed.start();

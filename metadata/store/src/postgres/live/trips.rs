@@ -115,7 +115,7 @@ fn the_counter_sees_more_than_one() {
     });
 }
 
-/// Behind a wire of 2 ms, a stream of creates runs at 0.8 at least of a stream of single committed INSERTs (issue 3, Shows 2).
+/// Behind a wire of 2 ms, a stream of creates runs at 0.8 at least of a stream of single committed INSERTs.
 #[test]
 fn creates_of_one_stream_keep_up_with_single_inserts_behind_a_slow_wire() {
     block(async {

@@ -1,4 +1,4 @@
-//! What the store answers when the database is in trouble, and that it recovers alone with nothing lost (issue 3, Shows 4).
+//! What the store answers when the database is in trouble, and that it recovers alone with nothing lost.
 
 use super::proxy::Proxy;
 use super::*;

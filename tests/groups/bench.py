@@ -12,6 +12,7 @@ echo with replies as large as a read. Cold: the best rate of 16 connections that
 
 import concurrent.futures
 import os
+import pathlib
 import time
 
 import common

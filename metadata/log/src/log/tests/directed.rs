@@ -346,7 +346,14 @@ fn real_disk_with_threads_keeps_every_confirmed_record() {
     let open = || {
         let disk = RealDisk::open(folder.path().join("log")).unwrap();
         let config = PoolConfig { segment_bytes: 64 << 10, ..PoolConfig::new(64 * (64 << 10)) };
-        SegmentPool::open(disk, config).unwrap()
+        // The thread of the last sync may still be dropping the pool before: its lock goes with it.
+        for _ in 0..1000 {
+            match SegmentPool::open(disk.clone(), config.clone()) {
+                Err(PoolError::InUse) => std::thread::sleep(Duration::from_millis(1)),
+                opened => return opened.unwrap(),
+            }
+        }
+        panic!("the pool stays in use");
     };
     let mut want = runtime.block_on(async {
         let log = recover(&open(), 1, &Mutations::none()).unwrap().0.start(Epoch(1)).await.unwrap();

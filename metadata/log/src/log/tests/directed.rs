@@ -343,20 +343,20 @@ fn real_disk_with_threads_keeps_every_confirmed_record() {
     let folder = tempfile::tempdir().unwrap();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_time().build().unwrap();
-    let open = || {
+    let open = async || {
         let disk = RealDisk::open(folder.path().join("log")).unwrap();
         let config = PoolConfig { segment_bytes: 64 << 10, ..PoolConfig::new(64 * (64 << 10)) };
         // The thread of the last sync may still be dropping the pool before: its lock goes with it.
         for _ in 0..1000 {
             match SegmentPool::open(disk.clone(), config.clone()) {
-                Err(PoolError::InUse) => std::thread::sleep(Duration::from_millis(1)),
+                Err(PoolError::InUse) => tokio::time::sleep(Duration::from_millis(1)).await,
                 opened => return opened.unwrap(),
             }
         }
         panic!("the pool stays in use");
     };
     let mut want = runtime.block_on(async {
-        let log = recover(&open(), 1, &Mutations::none()).unwrap().0.start(Epoch(1)).await.unwrap();
+        let log = recover(&open().await, 1, &Mutations::none()).unwrap().0.start(Epoch(1)).await.unwrap();
         let log = Arc::new(log);
         let tasks: Vec<_> = (0..8u64)
             .map(|task| {
@@ -384,7 +384,7 @@ fn real_disk_with_threads_keeps_every_confirmed_record() {
         all
     });
     want.sort_by_key(|kept| kept.seq);
-    let (recovered, found) = recover(&open(), 1, &Mutations::none()).unwrap();
+    let (recovered, found) = recover(&runtime.block_on(open()), 1, &Mutations::none()).unwrap();
     assert_eq!(found.len(), 480);
     assert!(found == want);
     assert_eq!(recovered.epochs().last().unwrap().last, Seq::new(Epoch(1), 480));

@@ -14,6 +14,7 @@ import nfs3
 import postgres
 import s3
 from common import CI, check
+from s3_owner import HASTY
 from s3_scene import Load, cold_again, drained, make_tree
 
 
@@ -121,6 +122,12 @@ def snapshots(group, template, programs):
                 note.append(snapshots_of(server, kind))
 
 
+def same(client, wanted, *folder):
+    """Every file in the folder has these bytes."""
+    for name, data in wanted.items():
+        check(client.read_all(client.walk(*folder, name)) == data, f"{name} in {folder or 'the share'} has other bytes")
+
+
 def snapshots_of(server, kind):
     share, files = f"past-{kind}", 24 if CI else 200
     server.share(share, metadata=kind)
@@ -142,12 +149,8 @@ def snapshots_of(server, kind):
     server.start()
     client = nfs3.Client(server.nfs_port, share)
 
-    def same(wanted, *folder):
-        for name, data in wanted.items():
-            check(client.read_all(client.walk(*folder, name)) == data, f"{name} in {folder or 'the share'} has other bytes")
-
-    same(old, ".snapshots", "mon")
-    same(new)
+    same(client, old, ".snapshots", "mon")
+    same(client, new)
     try:
         client.write(client.walk(".snapshots", "mon", "f1"), 0, b"no")
         check(False, "a snapshot was written to")
@@ -156,18 +159,78 @@ def snapshots_of(server, kind):
     server.ctl("snapshot", "restore", share, "mon", "f0", "--to", "f0-then")
     server.ctl("file", "clone", share, "f2", "f2-clone")
     new |= {"f0-then": old["f0"], "f2-clone": old["f2"]}
-    same(new)
+    same(client, new)
     _, said = server.ctl("snapshot", "restore", share, "mon", "--whole-share")
-    same(old)
+    same(client, old)
     before = said.split("'")[1]
-    same(new, ".snapshots", before)
+    same(client, new, ".snapshots", before)
     server.ctl("snapshot", "delete", share, "mon")
     server.kill()
     server.start()
     client = nfs3.Client(server.nfs_port, share)
-    same(old)
-    same(new, ".snapshots", before)
+    same(client, old)
+    same(client, new, ".snapshots", before)
     return f"{kind}: {files} files, {said.strip()}"
+
+
+def cleaned(group, template, programs):
+    """The cleaner deletes the packs that are dead and no others: what a snapshot or a clone holds stays until that goes too."""
+    with group.case("the cleaner spares what snapshots and clones hold") as note, \
+            postgres.cluster(template, programs) as database:
+        with gateway.running("cleaned", {**postgres.settings(database), "flush": {"after": "1s"}, **HASTY}) as server:
+            for kind in ("embedded", "postgres"):
+                note.append(cleaned_of(server, kind))
+
+
+def cleaned_of(server, kind):
+    share = f"cleaned-{kind}"
+    server.share(share, metadata=kind)
+    client = nfs3.Client(server.nfs_port, share)
+
+    def packs():
+        cold = server.folder / f"cold-{share}"
+        return {path.relative_to(cold) for path in cold.rglob("packs/*/*")}
+
+    def written():
+        """Every file with bytes of its own, over what it had."""
+        round_ = {f"f{nth}": os.urandom(90_000 + nth * 997) for nth in range(40)}
+        for name, data in round_.items():
+            client.write(client.create(name), 0, data)
+        server.flush(share)
+        return round_
+
+    def gone(some, what):
+        common.wait_for(lambda: not some & packs(), 90, what, pause=0.5)
+
+    def from_cold():
+        server.kill()
+        server.forget_local()
+        server.start()
+        return nfs3.Client(server.nfs_port, share)
+
+    old = written()
+    first = packs()
+    server.ctl("snapshot", "create", share, "mon")
+    server.ctl("file", "clone", share, "f7", "f7-clone")
+    written()
+    second = packs() - first
+    new = {**written(), "f7-clone": old["f7"]}
+    check(first and second, f"nothing was packed: {len(first)} and then {len(second)} packs")
+    gone(second, "packs that nothing holds to be deleted")
+    check(first <= packs(), f"{len(first - packs())} of {len(first)} packs that a snapshot holds are deleted")
+    client = from_cold()
+    same(client, old, ".snapshots", "mon")
+    same(client, new)
+    server.ctl("snapshot", "delete", share, "mon")
+    common.wait_for(lambda: len(first & packs()) <= 2, 90, "packs that only the snapshot held to be deleted", pause=0.5)
+    client = from_cold()
+    same(client, new)
+    client.remove("f7-clone")
+    del new["f7-clone"]
+    gone(first, "the clone's packs to be deleted")
+    client = from_cold()
+    same(client, new)
+    return f"{kind}: {len(first)} packs held, {len(second)} deleted beside them, {len(packs())} left"
 
 
 def run(group):
@@ -184,6 +247,6 @@ def run(group):
         only = group.options.only
         if not only:
             cargo.tests(group, "metadata", env=environment)
-        for case in (served, killed, gateway_killed, second, snapshots, walked):
+        for case in (served, killed, gateway_killed, second, snapshots, cleaned, walked):
             if only in case.__name__:
                 case(group, template, programs)

@@ -175,7 +175,7 @@ impl Set {
             read_only: self.read_only,
             blocked_operations: blocks.then_some(blocked),
             relatime: self.relatime,
-            recycle: None,
+            ..ChangeShare::default()
         })
     }
 

@@ -1,10 +1,12 @@
 //! Who may use a share, changed while it is served; netgroups.
 
+use crate::people::PermissionLevel;
 use crate::shares::{Operation, Recycle, Squash};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Changes the rules of a served share at once; what is left out stays as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChangeShare {
     /// Addresses, networks (CIDR), host names, netgroups (`@group`) or `*` that may mount it; nobody when empty.
@@ -22,6 +24,15 @@ pub struct ChangeShare {
     /// Refuse every change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_only: Option<bool>,
+    /// What users may do who have no permission of their own or by a group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_permission: Option<PermissionLevel>,
+    /// Whether the groups of known users come from the gateway instead of the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manage_gids: Option<bool>,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
     /// Operations that are refused, whoever asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocked_operations: Option<Vec<Operation>>,
@@ -39,7 +50,7 @@ fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Recycle>>, 
 }
 
 /// Machines under one name, for client lists as `@name`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Netgroup {
     /// Its name.
@@ -50,7 +61,7 @@ pub struct Netgroup {
 }
 
 /// A netgroup and who relies on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NetgroupStatus {
     /// The group.
     #[serde(flatten)]
@@ -59,8 +70,16 @@ pub struct NetgroupStatus {
     pub shares: Vec<String>,
 }
 
+/// Replaces the members of a netgroup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetMembers {
+    /// Addresses, networks (CIDR) or host names.
+    pub members: Vec<String>,
+}
+
 /// Members to be added to a netgroup.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddMembers {
     /// Those that are in it already stay.

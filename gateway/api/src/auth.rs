@@ -1,9 +1,10 @@
 //! Logging in.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Asks for tokens.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct LoginRequest {
@@ -12,7 +13,7 @@ pub struct LoginRequest {
 }
 
 /// Asks for new tokens.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct RefreshRequest {
@@ -20,7 +21,7 @@ pub struct RefreshRequest {
 }
 
 /// Tokens: bearer JWTs.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Tokens {
     /// For requests.
     pub access_token: String,
@@ -33,7 +34,7 @@ pub struct Tokens {
 }
 
 /// Changes the caller's password. Every token issued before is void afterwards.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct PasswordChange {
@@ -42,7 +43,7 @@ pub struct PasswordChange {
 }
 
 /// Who the caller is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Me {
     pub username: String,
@@ -51,10 +52,11 @@ pub struct Me {
 }
 
 /// What a user of the control plane may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Look at himself.
+    #[default]
     User,
     /// Look at everything, flush.
     Operator,

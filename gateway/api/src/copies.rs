@@ -1,9 +1,10 @@
 //! Copies without copying: clones of files, snapshots of shares.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Clones a file: the new one shares the old one's blocks. Paths are from the share's root.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CloneFile {
     /// The file.
@@ -16,14 +17,14 @@ pub struct CloneFile {
 }
 
 /// What was cloned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct ClonedFile {
     pub bytes: u64,
 }
 
 /// Asks for a snapshot of a share.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TakeSnapshot {
     /// Its name, unique in the share; the directory below `/.snapshots` that shows it.
@@ -31,7 +32,7 @@ pub struct TakeSnapshot {
 }
 
 /// A snapshot of a share.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct SnapshotStatus {
     pub id: u64,
@@ -46,7 +47,7 @@ pub struct SnapshotStatus {
 }
 
 /// Gives a file, a tree, or the whole share back as a snapshot has it. Paths are from the share's root.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RestoreSnapshot {
     /// What; the whole share when left out.
@@ -56,7 +57,7 @@ pub struct RestoreSnapshot {
 }
 
 /// What a restore did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RestoredSnapshot {
     /// Files, links and directories that were made or given their old content.
@@ -70,7 +71,7 @@ pub struct RestoredSnapshot {
 }
 
 /// When snapshots are taken by themselves, and which of those stay. Snapshots that were asked for stay until they are deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SnapshotSchedule {
     /// Seconds from one to the next; at least 60.
@@ -84,7 +85,7 @@ pub struct SnapshotSchedule {
 }
 
 /// A share's schedule, or none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct SnapshotPlan {

@@ -1,9 +1,10 @@
 //! What a share keeps account of: quotas, and the recycle bin.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Whom a quota is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QuotaSubject {
     /// Everything in the share.
@@ -19,7 +20,7 @@ pub enum QuotaSubject {
 }
 
 /// Limits of bytes or inodes; none where one is left out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// May be exceeded for the time of grace.
@@ -31,7 +32,7 @@ pub struct Limits {
 }
 
 /// Limits of a quota.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QuotaLimits {
     /// Bytes of data, before compression.
@@ -50,7 +51,7 @@ fn default_grace() -> u32 {
 }
 
 /// Sets a quota; without limits it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetQuota {
     /// Whom it is for.
@@ -61,7 +62,7 @@ pub struct SetQuota {
 }
 
 /// A quota, or what somebody without one holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct QuotaStatus {
     pub subject: QuotaSubject,
@@ -72,7 +73,7 @@ pub struct QuotaStatus {
 }
 
 /// A file in a recycle bin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RecycledFile {
     /// Its number in the share: names it in other calls.
@@ -89,7 +90,7 @@ pub struct RecycledFile {
 }
 
 /// Takes a file out of a recycle bin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RestoreFile {
     /// Its number.
@@ -100,7 +101,7 @@ pub struct RestoreFile {
 }
 
 /// Removes files from a recycle bin for good.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EmptyBin {
     /// Only those that were removed so many days ago or earlier.
@@ -108,7 +109,7 @@ pub struct EmptyBin {
 }
 
 /// How many files a call removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Emptied {
     pub removed: usize,

@@ -6,12 +6,15 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod adapters;
 pub mod auth;
 pub mod client;
 pub mod copies;
 pub mod health;
 pub mod keep;
+pub mod manage;
 pub mod owners;
+pub mod people;
 pub mod problem;
 pub mod shares;
 pub mod stores;
@@ -19,12 +22,15 @@ pub mod tier;
 pub mod units;
 
 pub use access::*;
+pub use adapters::*;
 pub use auth::*;
-pub use client::{Client, ClientError};
+pub use client::{Client, ClientError, ClientOptions, Exchange, Renew};
 pub use copies::*;
 pub use health::*;
 pub use keep::*;
+pub use manage::*;
 pub use owners::*;
+pub use people::*;
 pub use problem::Problem;
 pub use shares::*;
 pub use stores::*;

@@ -1,9 +1,10 @@
 //! Shares that several gateways may serve, one at a time.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Asks a gateway to be a standby for a share that its shared metadata store knows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdoptShare {
     /// This gateway's name of the metadata store.
@@ -13,7 +14,7 @@ pub struct AdoptShare {
 }
 
 /// Asks what abandoning a journal on another gateway would lose, or does it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AbandonJournal {
     /// Do it.
@@ -22,7 +23,7 @@ pub struct AbandonJournal {
 }
 
 /// A journal that another gateway has: what only it holds is lost once it is abandoned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AbandonedJournal {
     /// The gateway whose data folder it is in.
     pub journal_of: String,
@@ -36,7 +37,7 @@ pub struct AbandonedJournal {
 
 /// A journal that a share was taken without: it stays in its data folder, and what it holds is dropped when its gateway serves the
 /// share again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StrandedJournal {
     /// The gateway whose data folder has it.
     pub gateway: String,

@@ -1,9 +1,10 @@
 //! Errors as the control plane tells them (RFC 9457 `application/problem+json`).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A refusal: what is wrong, with which field, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// HTTP status.
     pub status: u16,
@@ -15,12 +16,25 @@ pub struct Problem {
     /// The field that is wrong, if one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// Id of the request: the gateway's log has it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Clients that the change would cut off; `?force=true` does it all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<String>,
 }
 
 impl Problem {
     /// Makes a problem.
     pub fn new(status: u16, kind: &str, detail: impl Into<String>) -> Problem {
-        Problem { status, kind: kind.to_owned(), detail: detail.into(), field: None }
+        Problem {
+            status,
+            kind: kind.to_owned(),
+            detail: detail.into(),
+            field: None,
+            request_id: None,
+            clients: Vec::new(),
+        }
     }
 
     /// A field of the request is wrong (400).
@@ -36,6 +50,12 @@ impl Problem {
     /// The state of things forbids it (409).
     pub fn conflict(detail: impl Into<String>) -> Problem {
         Problem::new(409, "conflict", detail)
+    }
+
+    /// The change would cut clients off, and was not forced (409).
+    pub fn would_cut(what: &str, clients: Vec<String>) -> Problem {
+        let detail = format!("{what} would cut off {} clients; repeat it with force to do it", clients.len());
+        Problem { clients, ..Problem::new(409, "would-cut-clients", detail) }
     }
 
     /// The gateway failed (500).

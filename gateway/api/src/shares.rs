@@ -1,9 +1,11 @@
 //! Shares.
 
+use crate::people::PermissionLevel;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a share's acknowledgements promise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
     /// Replies at once; survives the death of the process, at most 100 ms lost at a power cut.
@@ -16,7 +18,7 @@ pub enum Durability {
 }
 
 /// How blocks are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum Compression {
@@ -27,7 +29,7 @@ pub enum Compression {
 }
 
 /// Whom a client's users are taken for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Squash {
     /// Everybody is who he says.
@@ -44,7 +46,7 @@ pub enum Squash {
 }
 
 /// What a change of mode does to the ACL of a file that has one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AclMode {
     /// Owner, group and everybody get the mode's bits; what others are allowed is cut down to the group's.
@@ -59,7 +61,7 @@ pub enum AclMode {
 }
 
 /// What can be blocked on a share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum Operation {
@@ -78,7 +80,7 @@ pub enum Operation {
 }
 
 /// How long a recycle bin keeps what was removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Recycle {
     /// Days.
@@ -88,7 +90,7 @@ pub struct Recycle {
 }
 
 /// Rules of a share that hold whatever the protocol.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShareRules {
     /// What a change of mode does to an ACL.
@@ -119,7 +121,7 @@ impl Default for ShareRules {
 }
 
 /// A share as it is configured.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShareConfig {
     /// Name; NFS exports it as `/name`.
@@ -152,6 +154,18 @@ pub struct ShareConfig {
     /// Refuse every change.
     #[serde(default)]
     pub read_only: bool,
+    /// What users may do who have no permission of their own or by a group, the unknown ones included.
+    #[serde(default)]
+    pub default_permission: PermissionLevel,
+    /// Whether the groups of known users come from the gateway instead of the client, which tells at most 16.
+    #[serde(default = "yes")]
+    pub manage_gids: bool,
+    /// Whether it is served.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// For people.
+    #[serde(default)]
+    pub comment: String,
     /// Rules that hold whatever the protocol.
     #[serde(default)]
     pub rules: ShareRules,
@@ -185,6 +199,10 @@ impl ShareConfig {
             anon_uid: default_anonymous(),
             anon_gid: default_anonymous(),
             read_only: false,
+            default_permission: PermissionLevel::default(),
+            manage_gids: true,
+            enabled: true,
+            comment: String::new(),
             rules: ShareRules::default(),
             capacity: default_capacity(),
             root_mode: default_root_mode(),
@@ -192,6 +210,10 @@ impl ShareConfig {
             root_gid: 0,
         }
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn default_block_size() -> u32 {
@@ -211,7 +233,7 @@ fn default_root_mode() -> u16 {
 }
 
 /// A share with what the gateway sees of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct ShareStatus {
     #[serde(flatten)]

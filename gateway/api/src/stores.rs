@@ -1,9 +1,10 @@
 //! Metadata stores and cold stores: named, referred to by shares.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Kind of a metadata store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MetadataKind {
     /// Names live in memory: for tests and shares that may vanish.
@@ -15,7 +16,7 @@ pub enum MetadataKind {
 }
 
 /// A metadata store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct MetadataStoreConfig {
@@ -24,7 +25,7 @@ pub struct MetadataStoreConfig {
 }
 
 /// Where cold packs go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 #[allow(missing_docs)]
 pub enum ColdBackend {
@@ -37,7 +38,7 @@ pub enum ColdBackend {
 }
 
 /// An S3 bucket.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct S3Config {
     /// Name of the bucket; it must exist.
@@ -77,7 +78,7 @@ impl std::fmt::Debug for S3Config {
 }
 
 /// A cold store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct ColdStoreConfig {
     pub name: String,
@@ -98,7 +99,7 @@ impl ColdStoreConfig {
 }
 
 /// A store with what the gateway sees of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct ColdStoreStatus {
     #[serde(flatten)]
@@ -110,7 +111,7 @@ pub struct ColdStoreStatus {
 }
 
 /// A metadata store with what the gateway sees of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct MetadataStoreStatus {
     #[serde(flatten)]
@@ -119,4 +120,30 @@ pub struct MetadataStoreStatus {
     pub health: String,
     /// Shares that refer to it.
     pub shares: Vec<String>,
+}
+
+/// Changes how a cold store of kind `s3` logs in; what is left out stays as it is. Everything else needs a new store.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChangeColdStore {
+    /// Access key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_key: Option<String>,
+    /// Secret key. Never told back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_key: Option<String>,
+    /// Region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+}
+
+/// What came of writing, reading and deleting an object in a cold store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StoreCheck {
+    /// Whether it can be used.
+    pub usable: bool,
+    /// What was found, in words.
+    pub detail: String,
+    /// How long it took.
+    pub milliseconds: u64,
 }

@@ -1,9 +1,10 @@
 //! The tiers: what is where, what is at risk, and flushing.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The tiers of the whole gateway. Sizes are bytes; counts are since the start.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct TierStatus {
     /// Bytes from the oldest unplaced record to the head over the journal's size, 0 … 1; may exceed 1.
@@ -35,7 +36,7 @@ pub struct TierStatus {
 }
 
 /// Dirty data of one age: its only durable copy is this machine's journal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AtRisk {
     /// Least age in seconds; the next band's is where this one ends.
     pub older_than_seconds: u64,
@@ -46,7 +47,7 @@ pub struct AtRisk {
 }
 
 /// The tiers of one share. Counts are since the start.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ShareTierStatus {
     /// Its name.
@@ -110,7 +111,7 @@ impl ShareTierStatus {
 }
 
 /// Asks for dirty data to be placed in the cold store.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlushRequest {
     /// One share; all when absent.
@@ -119,7 +120,7 @@ pub struct FlushRequest {
 }
 
 /// A piece of work that goes on after the reply.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Job {
     pub id: u64,

@@ -1,6 +1,7 @@
 //! What the control plane manages: the running gateway.
 
 use crate::copies::CopiesBackend;
+use crate::manage::ManageBackend;
 use async_trait::async_trait;
 use dfs_api::{
     AbandonedJournal, AdoptShare, ColdStoreConfig, EmptyBin, MetadataStoreConfig, Netgroup, Problem,
@@ -36,7 +37,7 @@ pub struct HealthFacts {
 
 /// The running gateway. *Errors:* problems in operator's words; nothing half-done remains after one.
 #[async_trait]
-pub trait Backend: CopiesBackend {
+pub trait Backend: CopiesBackend + ManageBackend {
     /// Opens or makes a metadata store.
     async fn add_metadata_store(&self, config: &MetadataStoreConfig) -> Result<(), Problem>;
     /// Closes a metadata store that no share uses.
@@ -64,8 +65,9 @@ pub trait Backend: CopiesBackend {
     async fn change_share(&self, config: &ShareConfig) -> Result<(), Problem>;
     /// Tells every netgroup that there is; client lists go by it at once.
     async fn set_netgroups(&self, groups: &[Netgroup]);
-    /// Stops serving a share and deletes its names. Its packs are left in the cold store.
-    async fn delete_share(&self, name: &str) -> Result<(), Problem>;
+    /// Stops serving a share and deletes its names. Its packs are left in the cold store. *Errors:* `would-cut-clients` while
+    /// clients use it and it is not forced.
+    async fn delete_share(&self, name: &str, force: bool) -> Result<(), Problem>;
     /// What is known of a share.
     async fn share_facts(&self, name: &str) -> ShareFacts;
     /// A share's quotas, and what everybody holds there.

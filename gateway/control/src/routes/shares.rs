@@ -111,13 +111,17 @@ pub(crate) async fn create(
 
 /// The settings with what a request changes.
 fn changed(mut config: ShareConfig, change: ChangeShare) -> ShareConfig {
-    let ChangeShare { clients, squash, anon_uid, anon_gid, read_only, blocked_operations, relatime, recycle } =
-        change;
+    let ChangeShare { clients, squash, anon_uid, anon_gid, read_only, .. } = change;
+    let ChangeShare { default_permission, manage_gids, comment, .. } = change;
+    let ChangeShare { blocked_operations, relatime, recycle, .. } = change;
     config.clients = clients.unwrap_or(config.clients);
     config.squash = squash.unwrap_or(config.squash);
     config.anon_uid = anon_uid.unwrap_or(config.anon_uid);
     config.anon_gid = anon_gid.unwrap_or(config.anon_gid);
     config.read_only = read_only.unwrap_or(config.read_only);
+    config.default_permission = default_permission.unwrap_or(config.default_permission);
+    config.manage_gids = manage_gids.unwrap_or(config.manage_gids);
+    config.comment = comment.unwrap_or(config.comment);
     let rules = &mut config.rules;
     rules.blocked_operations =
         blocked_operations.unwrap_or_else(|| std::mem::take(&mut rules.blocked_operations));
@@ -169,7 +173,7 @@ pub(crate) async fn delete(
     if plane.database.get::<ShareConfig>(&name)?.is_none() {
         return Err(Problem::not_found("share", &name).into());
     }
-    plane.backend.delete_share(&name).await?;
+    plane.backend.delete_share(&name, true).await?;
     plane.database.remove::<ShareConfig>(&name)?;
     tracing::info!(share = %name, by = %caller.0.sub, "share deleted");
     Ok(StatusCode::NO_CONTENT)

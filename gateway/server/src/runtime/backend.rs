@@ -143,7 +143,7 @@ impl Backend for Runtime {
         self.take_netgroups(groups).await;
     }
 
-    async fn delete_share(&self, name: &str) -> Result<(), Problem> {
+    async fn delete_share(&self, name: &str, _force: bool) -> Result<(), Problem> {
         let _opening = self.opening.lock().await;
         let waiting = self.state.read().failed.get(name).map(|failed| (failed.config.clone(), failed.id));
         if let Some((config, Some(id))) = waiting {

@@ -13,6 +13,7 @@ mod failed;
 mod folder;
 mod hosts;
 mod keep;
+mod manage;
 mod owners;
 mod rules;
 mod shares;

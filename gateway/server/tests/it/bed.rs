@@ -284,22 +284,12 @@ impl Drop for Bed {
 /// A share of the local class on the bed's stores, for loopback.
 pub fn share_config(name: &str) -> ShareConfig {
     ShareConfig {
-        name: name.to_owned(),
-        metadata: "names".to_owned(),
-        cold: "packs".to_owned(),
-        durability: Default::default(),
         compression: dfs_api::Compression::None,
         block_size: 65_536,
         clients: vec!["127.0.0.1".to_owned()],
         squash: Squash::None,
-        anon_uid: 65_534,
-        anon_gid: 65_534,
-        read_only: false,
-        rules: Default::default(),
         capacity: 1 << 40,
-        root_mode: 0o755,
-        root_uid: 0,
-        root_gid: 0,
+        ..ShareConfig::named(name, "names", "packs")
     }
 }
 

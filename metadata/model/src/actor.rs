@@ -120,10 +120,12 @@ pub enum ShareCeiling {
     Admin,
 }
 
-/// Privileges that override file permissions.
+/// Privileges that override file permissions. `superuser` is the share administrator's: he passes as root does, and what he
+/// makes is his own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub struct Privileges {
+    pub superuser: bool,
     pub backup: bool,
     pub restore: bool,
     pub take_ownership: bool,
@@ -177,10 +179,10 @@ impl Credentials {
         }
     }
 
-    /// Whether the caller is the superuser.
+    /// Whether the caller is the superuser: root itself, or an administrator of the share under his own id.
     #[must_use]
     pub fn is_root(&self) -> bool {
-        self.uid == 0
+        self.uid == 0 || self.privileges.superuser
     }
 
     /// Whether the caller is in the group.

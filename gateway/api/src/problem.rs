@@ -22,6 +22,9 @@ pub struct Problem {
     /// Clients that the change would cut off; `?force=true` does it all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<String>,
+    /// Seconds after which it may be tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -34,6 +37,7 @@ impl Problem {
             field: None,
             request_id: None,
             clients: Vec::new(),
+            retry_after: None,
         }
     }
 
@@ -56,6 +60,12 @@ impl Problem {
     pub fn would_cut(what: &str, clients: Vec<String>) -> Problem {
         let detail = format!("{what} would cut off {} clients; repeat it with force to do it", clients.len());
         Problem { clients, ..Problem::new(409, "would-cut-clients", detail) }
+    }
+
+    /// The same, to be tried again after some seconds.
+    #[must_use]
+    pub fn again_after(self, seconds: u64) -> Problem {
+        Problem { retry_after: Some(seconds), ..self }
     }
 
     /// The gateway failed (500).

@@ -5,7 +5,9 @@ use dfs_api::{
     Adapter, AdapterKind, AddAdapter, ChangeAdapter, ClientStatus, ColdStoreConfig, Mount, NfsSettings,
     Problem, Setting, ShareConfig, StoreCheck,
 };
+use dfs_auth::Identities;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Live management of the running gateway; part of [`crate::Backend`].
 ///
@@ -13,6 +15,8 @@ use serde_json::Value;
 /// and it is not set.
 #[async_trait]
 pub trait ManageBackend: Send + Sync + 'static {
+    /// Tells whom the gateway knows. The next request of every client goes by it.
+    fn set_identities(&self, identities: Arc<Identities>);
     /// Every adapter that there is, serving or not.
     async fn adapters(&self) -> Vec<Adapter>;
     /// Adds an adapter, and serves it if it is enabled. *Errors:* 409 when it is there; 422 when the port cannot be had.

@@ -6,8 +6,10 @@ use dfs_api::{
     Adapter, AdapterKind, AddAdapter, ChangeAdapter, ClientStatus, ColdStoreConfig, Mount, NfsSettings,
     Problem, Setting, ShareConfig, StoreCheck,
 };
+use dfs_auth::Identities;
 use dfs_control::ManageBackend;
 use serde_json::Value;
+use std::sync::Arc;
 
 fn not_built<T>() -> Result<T, Problem> {
     Err(Problem::new(501, "not-built", "this gateway cannot do that yet"))
@@ -15,6 +17,8 @@ fn not_built<T>() -> Result<T, Problem> {
 
 #[async_trait]
 impl ManageBackend for Runtime {
+    fn set_identities(&self, _identities: Arc<Identities>) {}
+
     async fn adapters(&self) -> Vec<Adapter> {
         Vec::new()
     }

@@ -9,7 +9,7 @@ import struct
 from common import Failed
 
 NFS, MOUNT = 100003, 100005
-OK, NOENT, IO, ACCES, EXIST, NOSPC, STALE, JUKEBOX = 0, 2, 5, 13, 17, 28, 70, 10008
+OK, PERM, NOENT, IO, ACCES, EXIST, NOSPC, ROFS, STALE, JUKEBOX = 0, 1, 2, 5, 13, 17, 28, 30, 70, 10008
 UNSTABLE, FILE_SYNC = 0, 2
 
 
@@ -66,9 +66,10 @@ class Reader:
 
 
 class Client:
-    """One connection, root by AUTH_SYS; `root` is the export's handle."""
+    """One connection, by AUTH_SYS as root unless told otherwise; `root` is the export's handle."""
 
-    def __init__(self, port, export, timeout=60):
+    def __init__(self, port, export, timeout=60, uid=0, gid=0, groups=()):
+        self.caller = struct.pack(f">III{len(groups)}I", uid, gid, len(groups), *groups)
         self.socket = socket.create_connection(("127.0.0.1", port), timeout)
         self.xid = int.from_bytes(export.encode()[-3:], "big") << 8
         results = self.call(MOUNT, 1, opaque(f"/{export}".encode()))
@@ -92,7 +93,7 @@ class Client:
     def send(self, program, procedure, arguments):
         """Sends one call, whose reply nobody has read yet."""
         self.xid = (self.xid + 1) & 0xFFFFFFFF
-        credential = struct.pack(">I", 1) + opaque(b"tests") + struct.pack(">III", 0, 0, 0)
+        credential = struct.pack(">I", 1) + opaque(b"tests") + self.caller
         head = struct.pack(">IIIIII", self.xid, 0, 2, program, 3, procedure)
         body = head + struct.pack(">I", 1) + opaque(credential) + struct.pack(">II", 0, 0) + arguments
         self.socket.sendall(struct.pack(">I", 0x80000000 | len(body)) + body)

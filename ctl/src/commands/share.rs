@@ -135,10 +135,8 @@ impl Create {
             parse_size(text).map_err(|why| Failure::new(2, format!("{flag}: {why}")))
         };
         let block_size = size("--block-size", &self.block_size)?;
+        let plain = ShareConfig::named(&self.name, &self.metadata, &self.cold);
         Ok(ShareConfig {
-            name: self.name,
-            metadata: self.metadata,
-            cold: self.cold,
             durability: match self.durability {
                 DurabilityArg::Relaxed => Durability::Relaxed,
                 DurabilityArg::Local => Durability::Local,
@@ -162,6 +160,7 @@ impl Create {
                 .map_err(|_| Failure::new(2, "--root-mode is an octal number, for instance 755"))?,
             root_uid: self.root_uid,
             root_gid: self.root_gid,
+            ..plain
         })
     }
 }

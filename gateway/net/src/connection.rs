@@ -99,6 +99,9 @@ pub(crate) struct Connection<S: Service> {
     blocked: bool,
     ended: Option<CloseReason>,
     drain: BoxFuture<()>,
+    /// The caps in force, and which state of them.
+    limits: Limits,
+    limits_state: u64,
     watch: Watch,
 }
 
@@ -116,8 +119,7 @@ struct Watch {
 
 impl Watch {
     fn new(limits: &Limits) -> Watch {
-        let pause = limits.idle_max.min(limits.record_time_max).min(limits.stall_max) / 2;
-        let pause = pause.max(Duration::from_millis(10));
+        let pause = Watch::pause(limits);
         let now = Instant::now();
         let tick = Box::pin(tokio::time::sleep(pause));
         let (idle_since, stalled_since, record_since) = (now, now, now);
@@ -132,6 +134,12 @@ impl Watch {
             record_since,
         }
     }
+
+    /// Time between two looks.
+    fn pause(limits: &Limits) -> Duration {
+        let least = limits.idle_max.min(limits.record_time_max).min(limits.stall_max);
+        (least / 2).max(Duration::from_millis(10))
+    }
 }
 
 impl<S: Service> Connection<S> {
@@ -141,10 +149,14 @@ impl<S: Service> Connection<S> {
         stream: TcpStream,
         drain: BoxFuture<()>,
     ) -> Self {
-        let (replies, arrived) = mpsc::channel(shared.limits.connection_requests_max.max(1));
+        let (limits_state, limits) = shared.limits.get();
+        // Wide enough for whatever the cap may become; it costs nothing until it is used.
+        let (replies, arrived) = mpsc::channel(Limits::CONNECTION_REQUESTS_MOST);
         Connection {
-            inbound: Inbound::new(shared.limits.record_bytes_max),
-            watch: Watch::new(&shared.limits),
+            inbound: Inbound::new(limits.record_bytes_max),
+            watch: Watch::new(&limits),
+            limits,
+            limits_state,
             carry: Vec::new(),
             out: Outbound::default(),
             arrivals: Vec::new(),
@@ -183,7 +195,19 @@ impl<S: Service> Connection<S> {
         self.shared.pool.publish();
     }
 
+    /// Takes over caps that were changed.
+    fn refresh_limits(&mut self) {
+        if self.shared.limits.state() != self.limits_state {
+            (self.limits_state, self.limits) = self.shared.limits.get();
+            self.watch.pause = Watch::pause(&self.limits);
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        self.refresh_limits();
+        if self.peer.poll_evicted(cx) {
+            return Poll::Ready(CloseReason::Evicted);
+        }
         for _ in 0..ROUNDS_MAX {
             if self.ended.is_none() && self.drain.as_mut().poll(cx).is_ready() {
                 self.ended = Some(CloseReason::Drained);
@@ -336,13 +360,15 @@ impl<S: Service> Connection<S> {
 
     /// Whether the connection's own caps leave room. A request that is alone always has room.
     fn has_room(&self, requests: usize, bytes: usize) -> bool {
-        let limits = &self.shared.limits;
+        let limits = &self.limits;
         self.in_flight == 0
-            || (self.in_flight + requests <= limits.connection_requests_max.max(1)
+            || (self.in_flight + requests
+                <= limits.connection_requests_max.clamp(1, Limits::CONNECTION_REQUESTS_MOST)
                 && self.in_flight_bytes + bytes <= limits.connection_bytes_max)
     }
 
     fn on_record(&mut self, record: bytes::Bytes, held: Held) -> Result<(), CloseReason> {
+        self.peer.count_request();
         match self.shared.service.prepare(&self.peer, record) {
             Prepared::Reply(reply) => self.answer(held, Some(reply)),
             Prepared::Silent => self.answer(held, None),
@@ -415,6 +441,7 @@ impl<S: Service> Connection<S> {
                     Ok(0) => Err(CloseReason::Peer),
                     Ok(count) => {
                         self.shared.metrics.received.increment(count as u64);
+                        self.peer.count_received(count as u64);
                         self.inbound.filled(count);
                         self.pump(&[]).map(|()| true)
                     }
@@ -448,6 +475,7 @@ impl<S: Service> Connection<S> {
             return Poll::Ready(Err(CloseReason::Peer));
         }
         self.shared.metrics.received.increment(filled.len() as u64);
+        self.peer.count_received(filled.len() as u64);
         Poll::Ready(self.pump(filled))
     }
 
@@ -462,6 +490,7 @@ impl<S: Service> Connection<S> {
             }
             if flushed.bytes > 0 {
                 self.shared.metrics.sent.increment(flushed.bytes as u64);
+                self.peer.count_sent(flushed.bytes as u64);
                 if let Some(done) = flushed.done {
                     self.settle(done.requests(), done.bytes());
                 }
@@ -483,7 +512,7 @@ impl<S: Service> Connection<S> {
             return Ok(());
         }
         let now = Instant::now();
-        let limits = &self.shared.limits;
+        let limits = &self.limits;
         let ours = self.wait.is_some() || self.blocked;
         let watch = &mut self.watch;
         if std::mem::take(&mut watch.moved) || self.in_flight > 0 {

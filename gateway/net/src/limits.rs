@@ -1,5 +1,7 @@
 //! What peers may use: every number with the reason for its default.
 
+use parking_lot::RwLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Caps of a listener and of the pool of permits behind it.
@@ -33,6 +35,8 @@ pub struct Limits {
 impl Limits {
     /// Requests and replies up to this many bytes draw on the small pool.
     pub const SMALL_BYTES: usize = 16 * 1024;
+    /// The most that [`Limits::connection_requests_max`] may say.
+    pub const CONNECTION_REQUESTS_MOST: usize = 4096;
     /// Taken for every request's reply along with the request itself: enough for all replies without bulk data.
     pub const REPLY_ALLOWANCE: usize = 1024;
 }
@@ -53,5 +57,34 @@ impl Default for Limits {
             record_time_max: Duration::from_secs(60),
             stall_max: Duration::from_secs(60),
         }
+    }
+}
+
+/// Caps that may change while connections go on; each takes them over the next time it does anything, an idle one within the
+/// pause between two looks at its watch.
+pub(crate) struct LiveLimits {
+    limits: RwLock<Limits>,
+    state: AtomicU64,
+}
+
+impl LiveLimits {
+    pub(crate) fn new(limits: Limits) -> LiveLimits {
+        LiveLimits { limits: RwLock::new(limits), state: AtomicU64::new(0) }
+    }
+
+    /// Names the state in force: another one after each change.
+    pub(crate) fn state(&self) -> u64 {
+        self.state.load(Ordering::Acquire)
+    }
+
+    /// The caps with the state that they are, or an older one: then they are asked for again.
+    pub(crate) fn get(&self) -> (u64, Limits) {
+        let state = self.state();
+        (state, *self.limits.read())
+    }
+
+    pub(crate) fn set(&self, limits: Limits) {
+        *self.limits.write() = limits;
+        self.state.fetch_add(1, Ordering::AcqRel);
     }
 }

@@ -49,10 +49,12 @@ pub(crate) enum CloseReason {
     Drained,
     /// A reply may not leave.
     Shut,
+    /// By an administrator's word.
+    Evicted,
 }
 
 impl CloseReason {
-    pub(crate) const ALL: [CloseReason; 9] = [
+    pub(crate) const ALL: [CloseReason; 10] = [
         CloseReason::Peer,
         CloseReason::Error,
         CloseReason::Garbage,
@@ -62,6 +64,7 @@ impl CloseReason {
         CloseReason::Stalled,
         CloseReason::Drained,
         CloseReason::Shut,
+        CloseReason::Evicted,
     ];
 
     pub(crate) fn label(self) -> &'static str {
@@ -75,6 +78,7 @@ impl CloseReason {
             CloseReason::Stalled => "stalled",
             CloseReason::Drained => "drained",
             CloseReason::Shut => "shut",
+            CloseReason::Evicted => "evicted",
         }
     }
 
@@ -96,7 +100,7 @@ pub(crate) struct NetMetrics {
     pub waits: Counter,
     pub spawned: Counter,
     pub in_flight: Gauge,
-    closed: [Counter; 9],
+    closed: [Counter; 10],
 }
 
 impl NetMetrics {

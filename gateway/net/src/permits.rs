@@ -6,7 +6,11 @@
 use crate::limits::Limits;
 use metrics::Gauge;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
+
+/// Most bytes of the large pool: what its semaphore counts in one take.
+const LARGE_MOST: usize = u32::MAX as usize;
 
 /// The permits that all connections share.
 pub struct Pool {
@@ -14,7 +18,9 @@ pub struct Pool {
     small: Semaphore,
     small_max: usize,
     large: Semaphore,
-    large_max: usize,
+    large_max: AtomicUsize,
+    /// Least bytes of the large pool: the largest single request.
+    large_least: usize,
     small_used: Gauge,
     large_used: Gauge,
 }
@@ -23,17 +29,40 @@ impl Pool {
     /// Makes the permits of these limits.
     #[must_use]
     pub fn new(limits: &Limits) -> Arc<Pool> {
-        let large_max = limits.large_bytes_max.max(limits.record_bytes_max + Limits::REPLY_ALLOWANCE);
+        let large_least = (limits.record_bytes_max + Limits::REPLY_ALLOWANCE).min(LARGE_MOST);
+        let large_max = limits.large_bytes_max.clamp(large_least, LARGE_MOST);
         let small_max = limits.small_bytes_max.max(Limits::SMALL_BYTES);
         Arc::new(Pool {
             requests: Semaphore::new(limits.requests_max.max(1)),
             small: Semaphore::new(small_max),
             small_max,
-            large: Semaphore::new(large_max.min(u32::MAX as usize)),
-            large_max: large_max.min(u32::MAX as usize),
+            large: Semaphore::new(large_max),
+            large_max: AtomicUsize::new(large_max),
+            large_least,
             small_used: metrics::gauge!("dfs_net_permit_bytes", "pool" => "small"),
             large_used: metrics::gauge!("dfs_net_permit_bytes", "pool" => "large"),
         })
+    }
+
+    fn large_max(&self) -> usize {
+        self.large_max.load(Ordering::Relaxed)
+    }
+
+    /// Changes the bytes of the large pool. What is held stays held: a smaller pool is one as permits come back. Must run on a
+    /// tokio runtime.
+    pub fn resize_large(self: &Arc<Pool>, bytes: usize) {
+        let bytes = bytes.clamp(self.large_least, LARGE_MOST);
+        let before = self.large_max.swap(bytes, Ordering::Relaxed);
+        if bytes >= before {
+            self.large.add_permits(bytes - before);
+            return;
+        }
+        let (pool, less) = (self.clone(), (before - bytes) as u32);
+        tokio::spawn(async move {
+            if let Ok(permits) = pool.large.acquire_many(less).await {
+                permits.forget();
+            }
+        });
     }
 
     /// Bytes of the large pool that are free.
@@ -51,11 +80,11 @@ impl Pool {
     /// Shows what is in use. Connections do so once for all that they did in a round.
     pub(crate) fn publish(&self) {
         self.small_used.set(self.small_max.saturating_sub(self.small_free()) as f64);
-        self.large_used.set(self.large_max.saturating_sub(self.large_free()) as f64);
+        self.large_used.set(self.large_max().saturating_sub(self.large_free()) as f64);
     }
 
     fn split(&self, bytes: usize) -> (u32, u32) {
-        if bytes <= Limits::SMALL_BYTES { (bytes as u32, 0) } else { (0, bytes.min(self.large_max) as u32) }
+        if bytes <= Limits::SMALL_BYTES { (bytes as u32, 0) } else { (0, bytes.min(self.large_max()) as u32) }
     }
 
     /// Takes one request's permits if they are free now.
@@ -128,7 +157,7 @@ impl Held {
 
     /// Bytes of the large pool that must be added to hold `bytes` in all.
     fn missing(&self, bytes: usize) -> u32 {
-        bytes.min(self.pool.large_max).saturating_sub(self.bytes()) as u32
+        bytes.min(self.pool.large_max()).saturating_sub(self.bytes()) as u32
     }
 
     /// Takes more, up to `bytes` in all, if that is free now.

@@ -5,7 +5,7 @@
 //! says how many still run, and the caller decides how long to wait for what they use.
 
 use crate::connection::Connection;
-use crate::limits::Limits;
+use crate::limits::{Limits, LiveLimits};
 use crate::metrics::NetMetrics;
 use crate::permits::Pool;
 use crate::quiet::Quiet;
@@ -34,15 +34,17 @@ const KEEPALIVE_PROBES: u32 = 4;
 /// What the connections of one listener share.
 pub(crate) struct Shared<S: Service> {
     pub service: Arc<S>,
-    pub limits: Limits,
+    pub limits: LiveLimits,
     pub pool: Arc<Pool>,
     pub metrics: NetMetrics,
     pub quiet: Quiet,
     pub gate: Arc<Gate>,
     peers: Mutex<HashMap<u64, Arc<Peer>>>,
     addresses: Mutex<HashMap<IpAddr, usize>>,
-    next: AtomicU64,
 }
+
+/// Numbers of connections: each one's own in the whole process, so that a number names one connection for good.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// Counts requests that run in tasks of their own.
 #[derive(Default)]
@@ -124,14 +126,13 @@ impl<S: Service> Server<S> {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             service,
-            limits,
+            limits: LiveLimits::new(limits),
             pool,
             metrics: NetMetrics::new(S::NAME),
             quiet: Quiet::default(),
             gate: Arc::default(),
             peers: Mutex::default(),
             addresses: Mutex::default(),
-            next: AtomicU64::new(1),
         });
         let (drain, draining) = watch::channel(false);
         let accepting = tokio::spawn(accept(listener, shared.clone(), draining));
@@ -149,6 +150,20 @@ impl<S: Service> Server<S> {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.peers.lock().len()
+    }
+
+    /// The other ends of the connections open now, oldest first.
+    #[must_use]
+    pub fn peers(&self) -> Vec<Arc<Peer>> {
+        let mut peers: Vec<_> = self.shared.peers.lock().values().cloned().collect();
+        peers.sort_by_key(|peer| peer.connection);
+        peers
+    }
+
+    /// Changes the caps. Connections that are open stay open, also where there are more now than may be; each takes the new
+    /// caps over as it goes on. The size of records and of the pool are not changed by this.
+    pub fn set_limits(&self, limits: Limits) {
+        self.shared.limits.set(limits);
     }
 
     /// Stops accepting, lets every begun request finish, closes. What is not finished after `within` is cut and named.
@@ -229,9 +244,8 @@ fn admit<S: Service>(shared: &Arc<Shared<S>>, stream: &TcpStream, address: Socke
     let mut peers = shared.peers.lock();
     let mut addresses = shared.addresses.lock();
     let of_address = addresses.entry(address.ip()).or_insert(0);
-    if peers.len() >= shared.limits.connections_max
-        || *of_address >= shared.limits.connections_per_address_max
-    {
+    let (_, limits) = shared.limits.get();
+    if peers.len() >= limits.connections_max || *of_address >= limits.connections_per_address_max {
         shared.metrics.refused.increment(1);
         if *of_address == 0 {
             addresses.remove(&address.ip());
@@ -243,7 +257,7 @@ fn admit<S: Service>(shared: &Arc<Shared<S>>, stream: &TcpStream, address: Socke
     }
     let local = stream.local_addr().ok()?;
     *of_address += 1;
-    let peer = Arc::new(Peer::new(shared.next.fetch_add(1, Ordering::Relaxed), address, local));
+    let peer = Arc::new(Peer::new(NEXT.fetch_add(1, Ordering::Relaxed), address, local));
     peers.insert(peer.connection, peer.clone());
     shared.metrics.accepted.increment(1);
     shared.metrics.connections.increment(1.0);

@@ -1,12 +1,15 @@
 //! What a protocol brings: the marks of its records, decoding, and running what was decoded.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::task::AtomicWaker;
 use std::any::Any;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Context;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// The other end of a connection.
 pub struct Peer {
@@ -16,8 +19,15 @@ pub struct Peer {
     pub address: SocketAddr,
     /// Our address that it connected to.
     pub local: SocketAddr,
+    /// When it connected.
+    pub since: Instant,
     gone: AtomicBool,
     told: Notify,
+    evicted: AtomicBool,
+    evict: AtomicWaker,
+    requests: AtomicU64,
+    received: AtomicU64,
+    sent: AtomicU64,
     extension: OnceLock<Box<dyn Any + Send + Sync>>,
     pub(crate) in_flight: AtomicUsize,
 }
@@ -31,8 +41,14 @@ impl Peer {
             connection,
             address,
             local,
+            since: Instant::now(),
             gone,
             told,
+            evicted: AtomicBool::new(false),
+            evict: AtomicWaker::new(),
+            requests: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
             extension: OnceLock::new(),
             in_flight: AtomicUsize::new(0),
         }
@@ -42,6 +58,51 @@ impl Peer {
     /// type.
     pub fn state<T: Default + Send + Sync + 'static>(&self) -> Option<&T> {
         self.extension.get_or_init(|| Box::new(T::default())).downcast_ref()
+    }
+
+    /// Requests that were received.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that were received and sent.
+    #[must_use]
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.received.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
+    }
+
+    /// Requests between their mark and the last byte of their reply.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Ends the connection as soon as its task looks. Requests that were begun run to their end; their replies are lost, and a
+    /// client that comes back asks again.
+    pub fn evict(&self) {
+        self.evicted.store(true, Ordering::Release);
+        self.evict.wake();
+    }
+
+    /// Whether the connection is to be ended; if not, its task is woken when it is.
+    pub(crate) fn poll_evicted(&self, cx: &Context<'_>) -> bool {
+        self.evict.register(cx.waker());
+        self.evicted.load(Ordering::Acquire)
+    }
+
+    // Counted by the connection's own task alone, so that no locked instruction is needed.
+
+    pub(crate) fn count_request(&self) {
+        self.requests.store(self.requests.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_received(&self, bytes: u64) {
+        self.received.store(self.received.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_sent(&self, bytes: u64) {
+        self.sent.store(self.sent.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
     }
 
     /// Whether the connection has ended.

@@ -325,3 +325,74 @@ async fn reply_behind_a_shut_gate_never_leaves_and_the_connection_ends() {
     assert_eq!(receive(&mut other).await, b"e three", "what is not behind it is answered");
     drop(server);
 }
+
+#[tokio::test]
+async fn evicted_connection_ends_at_once_and_may_come_back_under_another_number() {
+    let (server, toy, address, pool) = serve(Limits::default()).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&record(b"e")).await.unwrap();
+    receive(&mut stream).await;
+    stream.write_all(&record(b"w")).await.unwrap();
+    until(|| toy.running.load(Ordering::SeqCst) == 1).await;
+    let peer = server.peers().pop().unwrap();
+    assert_eq!((peer.address, peer.requests()), (stream.local_addr().unwrap(), 2));
+    assert_eq!(peer.bytes(), (10, 5));
+    peer.evict();
+    assert_eq!(stream.read(&mut [0; 8]).await.unwrap_or(0), 0);
+    until(|| server.connections() == 0).await;
+    toy.gate.add_permits(1);
+    until(|| toy.ran.load(Ordering::SeqCst) == 2).await;
+    until(|| pool.small_free() == Limits::default().small_bytes_max).await;
+    let mut again = TcpStream::connect(address).await.unwrap();
+    again.write_all(&record(b"e")).await.unwrap();
+    receive(&mut again).await;
+    assert!(server.peers().pop().unwrap().connection > peer.connection);
+}
+
+#[tokio::test]
+async fn caps_that_change_hold_for_open_connections_too() {
+    let (server, toy, address, _) = serve(Limits { connection_requests_max: 2, ..Limits::default() }).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    for _ in 0..20 {
+        stream.write_all(&record(b"w")).await.unwrap();
+    }
+    until(|| toy.running.load(Ordering::SeqCst) == 2).await;
+    server.set_limits(Limits { connection_requests_max: 8, connections_max: 1, ..Limits::default() });
+    let mut second = TcpStream::connect(address).await.unwrap();
+    assert_eq!(second.read(&mut [0; 8]).await.unwrap_or(0), 0, "one connection is all there may be");
+    toy.gate.add_permits(1);
+    until(|| toy.running.load(Ordering::SeqCst) == 8).await;
+    toy.gate.add_permits(19);
+    for _ in 0..20 {
+        receive(&mut stream).await;
+    }
+    assert_eq!(toy.running_max.load(Ordering::SeqCst), 8);
+}
+
+#[tokio::test]
+async fn idle_time_that_becomes_shorter_ends_an_open_connection() {
+    let limits = Limits { stall_max: Duration::from_millis(100), ..Limits::default() };
+    let (server, _, address, _) = serve(limits).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&record(b"e")).await.unwrap();
+    receive(&mut stream).await;
+    server.set_limits(Limits { idle_max: Duration::from_millis(50), ..limits });
+    assert_eq!(stream.read(&mut [0; 8]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn pool_that_shrinks_and_grows_again_has_the_permits_that_it_says() {
+    let limits = Limits { large_bytes_max: 64 << 20, ..Limits::default() };
+    let pool = Pool::new(&limits);
+    let held = pool.clone().take(1 << 20).await;
+    pool.resize_large(8 << 20);
+    until(|| pool.large_free() == 7 << 20).await;
+    drop(held);
+    assert_eq!(pool.large_free(), 8 << 20);
+    pool.resize_large(0);
+    let least = limits.record_bytes_max + Limits::REPLY_ALLOWANCE;
+    until(|| pool.large_free() == least).await;
+    drop(pool.clone().take(1 << 20).await);
+    pool.resize_large(32 << 20);
+    assert_eq!(pool.large_free(), 32 << 20);
+}

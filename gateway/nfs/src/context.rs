@@ -1,18 +1,22 @@
 //! What a procedure works with: the export that the handle named, and the request's context.
 
 use crate::convert;
+use crate::creds::Reach;
 use crate::exports::ShareExport;
 use crate::status;
 use crate::wire::{Attributes, FileName, Handle, Outcome, PostOp, Status, WccData};
 use bytes::Bytes;
 use dfs_model::{AttrMask, Attrs, FsError, InodeId, Name, Target, Wcc};
-use dfs_vfs::{Failed, FileHandle, GetAttr, RequestContext, Resolved, Vfs};
+use dfs_vfs::{Failed, FileHandle, GetAttr, OperationSet, RequestContext, Resolved, Vfs};
 use std::sync::Arc;
 
 /// One request to one share.
 pub(crate) struct Call {
     pub export: Arc<ShareExport>,
     pub cx: RequestContext,
+    pub reach: Reach,
+    /// Operations that are blocked on every share.
+    pub blocked: OperationSet,
 }
 
 impl Call {
@@ -20,12 +24,17 @@ impl Call {
         self.export.vfs.as_ref()
     }
 
-    /// Finds what a handle names. *Errors:* `BadHandle`, `StaleHandle`; `CrossShare` for another share's handle.
+    /// Finds what a handle names. *Errors:* `BadHandle`, `StaleHandle`; `CrossShare` for another share's handle;
+    /// `AccessDenied` for anything but the root where the caller may look at that only.
     pub(crate) async fn resolve(&self, handle: &Handle) -> Result<Resolved, Failed> {
-        match FileHandle::peek_share(&handle.0) {
-            Ok(share) if share != self.export.id => Err(FsError::CrossShare.into()),
-            Ok(_) => self.vfs().resolve(&self.cx, &handle.0).await,
-            Err(_) => Err(FsError::BadHandle.into()),
+        let resolved = match FileHandle::peek_share(&handle.0) {
+            Ok(share) if share != self.export.id => return Err(FsError::CrossShare.into()),
+            Ok(_) => self.vfs().resolve(&self.cx, &handle.0).await?,
+            Err(_) => return Err(FsError::BadHandle.into()),
+        };
+        match self.reach == Reach::Files || resolved.inode == self.vfs().root() {
+            true => Ok(resolved),
+            false => Err(FsError::AccessDenied.into()),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Which shares NFS clients see, and who may use them.
 
 use arc_swap::ArcSwap;
-use dfs_auth::{ClientList, Squash};
-use dfs_model::{ShareCeiling, ShareId};
+use dfs_auth::{Admission, ClientList};
+use dfs_model::ShareId;
 use dfs_net::ReplyGate;
 use dfs_vfs::{Standing, Vfs};
 use std::collections::HashMap;
@@ -20,10 +20,8 @@ pub struct ShareExport {
     pub vfs: Arc<dyn Vfs>,
     /// Who may use it.
     pub clients: ClientList,
-    /// How ids are squashed.
-    pub squash: Squash,
-    /// Upper bound of all rights; [`ShareCeiling::ReadOnly`] for a read-only export.
-    pub ceiling: ShareCeiling,
+    /// Whom its callers are taken for, and what they may do at most.
+    pub admission: Admission,
     /// Whether only clients with a port below 1024 are served. Keeps out users of a client machine, not its owner.
     pub secure: bool,
     /// The file system id in attributes: a constant of the share.

@@ -26,7 +26,7 @@ pub const TABLE: &[(&str, &str, &[&str], &str)] = &[
         "dfs_nfs_drops_count_total",
         "count",
         &["reason"],
-        "Requests refused before their procedure ran: rpc, auth, args, stale_share, client, cancelled",
+        "Requests refused before their procedure ran: rpc, auth, args, stale_share, client, permission, blocked, cancelled",
     ),
     (
         "dfs_nfs_replay_hits_count_total",
@@ -36,7 +36,7 @@ pub const TABLE: &[(&str, &str, &[&str], &str)] = &[
     ),
     ("dfs_nfs_replay_entries_count", "count", &[], "Entries in the replay cache"),
     ("dfs_nfs_replay_bytes", "bytes", &[], "Bytes of replies in the replay cache"),
-    ("dfs_nfs_mounts_count", "count", &[], "Mounts that clients have told of"),
+    ("dfs_nfs_mounts_count", "count", &[], "Mounts that clients have told of or are seen to use"),
 ];
 
 /// Why a request did not reach its procedure.
@@ -47,15 +47,19 @@ pub(crate) enum Drop {
     Args,
     StaleShare,
     Client,
+    Permission,
+    Blocked,
     Cancelled,
 }
 
-const DROPS: [(Drop, &str); 6] = [
+const DROPS: [(Drop, &str); 8] = [
     (Drop::Rpc, "rpc"),
     (Drop::Auth, "auth"),
     (Drop::Args, "args"),
     (Drop::StaleShare, "stale_share"),
     (Drop::Client, "client"),
+    (Drop::Permission, "permission"),
+    (Drop::Blocked, "blocked"),
     (Drop::Cancelled, "cancelled"),
 ];
 
@@ -65,7 +69,7 @@ pub(crate) struct NfsMetrics {
     mount_requests: Vec<Counter>,
     pub read_bytes: Counter,
     pub written_bytes: Counter,
-    drops: [Counter; 6],
+    drops: [Counter; 8],
     pub mounts: Gauge,
 }
 

@@ -1,28 +1,22 @@
 //! MOUNT version 3: from a path to a handle, and the lists that `showmount` shows.
 //!
 //! A share is `/name`; a directory below it may be mounted as `/name/sub/dir`, walked with the caller's own credentials.
-//! The list of mounts is what clients told us, for people to read: nothing depends on it, and it is bounded.
+//! Who may mount is decided by client lists alone: a kernel mounts as its machine's root, for users that come later and are
+//! judged one by one then (`creds.rs`). Below a share's root names are seen, so there the caller's permission counts too.
 
-use crate::creds;
+use crate::creds::{self, Reach};
 use crate::exports::{Exports, ShareExport};
-use crate::metrics::NfsMetrics;
+use crate::mounts::LIST_BYTES_MAX;
 use crate::status::of_mount;
-use crate::wire::mount::{DirPath, ExportEntry, HostName, MountEntry, MountReply};
+use crate::wire::mount::{DirPath, ExportEntry, HostName, MountReply};
 use crate::wire::{Handle, List, MountStatus};
 use bytes::Bytes;
+use dfs_auth::IdentityTable;
 use dfs_model::{AttrMask, FsError, InodeKind, Name};
 use dfs_net::{Peer, Quiet};
 use dfs_rpc::{Flavor, OpaqueAuth};
 use dfs_vfs::{NameCase, RequestContext, WALK_NAMES_MAX, Walk, WalkStep};
-use parking_lot::Mutex;
-use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::Arc;
-
-/// Most mounts that are remembered; the list is for people.
-const MOUNTS_MAX: usize = 1024;
-/// Most bytes of a list that is sent.
-pub(crate) const LIST_BYTES_MAX: usize = 128 * 1024;
 
 /// A MOUNT request; NULL is answered where it is decoded.
 pub(crate) enum MountWork {
@@ -31,42 +25,6 @@ pub(crate) enum MountWork {
     Unmount(DirPath),
     UnmountAll,
     Export,
-}
-
-/// The mounts that clients told of.
-#[derive(Default)]
-pub(crate) struct Mounts {
-    told: Mutex<BTreeSet<(IpAddr, Bytes)>>,
-    quiet: Quiet,
-}
-
-impl Mounts {
-    fn add(&self, client: IpAddr, path: &DirPath, metrics: &NfsMetrics) {
-        let mut mounts = self.told.lock();
-        if mounts.len() < MOUNTS_MAX {
-            mounts.insert((client, Bytes::copy_from_slice(&path.0)));
-        }
-        metrics.mounts.set(mounts.len() as f64);
-    }
-
-    pub(crate) fn remove(&self, client: IpAddr, path: Option<&DirPath>, metrics: &NfsMetrics) {
-        let mut mounts = self.told.lock();
-        mounts.retain(|(of, known)| *of != client || path.is_some_and(|path| path.0 != *known));
-        metrics.mounts.set(mounts.len() as f64);
-    }
-
-    pub(crate) fn dump(&self) -> List<MountEntry> {
-        let mut bytes = 0;
-        let entry = |(client, path): &(IpAddr, Bytes)| MountEntry {
-            host: HostName(Bytes::from(client.to_string())),
-            path: DirPath(path.clone()),
-        };
-        let fits = |entry: &MountEntry| {
-            bytes += 20 + entry.host.0.len() + entry.path.0.len();
-            bytes <= LIST_BYTES_MAX
-        };
-        List(self.told.lock().iter().map(entry).take_while(fits).collect())
-    }
 }
 
 /// The exports with the rules that admit clients.
@@ -96,11 +54,16 @@ fn split(path: &[u8]) -> Result<(&[u8], Vec<WalkStep>), FsError> {
     if steps.len() > WALK_NAMES_MAX { Err(FsError::NameTooLong) } else { Ok((name, steps)) }
 }
 
+/// What MNT is answered from.
+pub(crate) struct Door<'a> {
+    pub exports: &'a dyn Exports,
+    pub identities: &'a IdentityTable,
+    pub quiet: &'a Quiet,
+}
+
 /// Answers MNT. `context` makes the context of a call to the export.
 pub(crate) async fn mount(
-    exports: &dyn Exports,
-    mounts: &Mounts,
-    metrics: &NfsMetrics,
+    door: Door<'_>,
     peer: &Peer,
     credential: &OpaqueAuth,
     path: &DirPath,
@@ -110,23 +73,26 @@ pub(crate) async fn mount(
         Ok(split) => split,
         Err(error) => return MountReply::Fail(of_mount(&error)),
     };
-    let Some(export) = exports.by_name(name) else {
-        let down = exports.is_down_by_name(name);
-        if let Some(left_out) = mounts.quiet.allow().filter(|_| down) {
+    let Some(export) = door.exports.by_name(name) else {
+        let down = door.exports.is_down_by_name(name);
+        if let Some(left_out) = door.quiet.allow().filter(|_| down) {
             tracing::warn!(client = %peer.address, share = %name.escape_ascii(), left_out, "mount refused: the share is not open");
         }
         return MountReply::Fail(if down { MountStatus::Io } else { MountStatus::NoEnt });
     };
     if !export.admits(peer.address) {
-        if let Some(left_out) = mounts.quiet.allow() {
+        if let Some(left_out) = door.quiet.allow() {
             tracing::info!(client = %peer.address, share = %export.name, left_out, "mount refused: not in the share's client list");
         }
         return MountReply::Fail(MountStatus::Acces);
     }
-    let Ok(credentials) = creds::credentials(credential, &export) else {
+    let Ok(caller) = creds::caller(credential, &export, door.identities) else {
         return MountReply::Fail(MountStatus::Acces);
     };
-    let cx = context(&export, credentials);
+    if caller.reach != Reach::Files && !steps.is_empty() {
+        return MountReply::Fail(MountStatus::Acces);
+    }
+    let cx = context(&export, caller.credentials);
     let request = Walk { dir: export.vfs.root(), steps, case: NameCase::Exact, want: AttrMask::BASIC };
     let walked = match export.vfs.walk(&cx, request).await {
         Ok(walked) => walked,
@@ -136,7 +102,6 @@ pub(crate) async fn mount(
     if attrs.kind != InodeKind::Directory {
         return MountReply::Fail(MountStatus::NotDir);
     }
-    mounts.add(peer.address.ip(), path, metrics);
     tracing::info!(client = %peer.address, share = %export.name, path = %path.0.escape_ascii(), "mounted");
     let handle = export.vfs.encode_handle(&export.vfs.handle_of(attrs));
     MountReply::Ok {

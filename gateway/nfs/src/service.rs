@@ -6,26 +6,31 @@
 //! cache; the end of a connection raises the cancel flag, which the seam looks at before the begin point only.
 
 use crate::context::Call;
-use crate::creds;
+use crate::creds::{self, Caller, Reach};
 use crate::drc::{Begin, Drc, DrcLimits};
 use crate::exports::{Exports, ShareExport};
 use crate::metrics::{Drop, NfsMetrics};
-use crate::mountd::{self, MountWork, Mounts};
+use crate::mountd::{self, Door, MountWork};
+use crate::mounts::{LIST_BYTES_MAX, MountRecord, Mounts};
 use crate::portmap::PortmapTable;
 use crate::status;
-use crate::wire::mount::{MOUNT_PROGRAM, MOUNT_VERSION};
+use crate::usage::{Usage, Used};
+use crate::wire::mount::{MOUNT_PROGRAM, MOUNT_VERSION, MountReply};
 use crate::wire::portmap::PORTMAP_PROGRAM;
 use crate::wire::{NFS_PROGRAM, NFS_VERSION, Status, nfs3};
 use crate::work::Work;
+use dfs_auth::IdentityTable;
 use dfs_model::{Activity, Actor, Clock, Credentials, Monotonic, ReplayKey};
 use dfs_net::{Peer, Prepared, Quiet, Reply, Service};
 use dfs_rpc::{
     AcceptStatus, AuthStatus, AuthSys, CallError, CallHeader, Decode, Encode, Flavor, OpaqueAuth, Reader,
 };
 use dfs_rpc::{Rejected, ReplyHeader, record};
-use dfs_vfs::{CancelFlag, FileHandle, RequestContext, Standing};
+use dfs_vfs::{CancelFlag, FileHandle, OperationSet, RequestContext, Standing};
+use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 use tracing::Instrument;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -59,9 +64,12 @@ impl Default for NfsConfig {
 /// NFSv3 and MOUNT v3, and portmap where asked for, as a [`Service`].
 pub struct NfsService {
     exports: Arc<dyn Exports>,
+    identities: Arc<IdentityTable>,
     clock: Arc<dyn Clock>,
     config: NfsConfig,
     portmap: Option<Arc<PortmapTable>>,
+    /// Operations that are blocked on every share.
+    blocked: AtomicU16,
     drc: Arc<Drc>,
     mounts: Mounts,
     metrics: NfsMetrics,
@@ -73,6 +81,7 @@ pub struct NfsService {
 #[derive(Default)]
 struct ConnectionState {
     cancel: CancelFlag,
+    usage: Usage,
 }
 
 /// A decoded request.
@@ -114,12 +123,15 @@ impl NfsService {
     #[must_use]
     pub fn new(
         exports: Arc<dyn Exports>,
+        identities: Arc<IdentityTable>,
         clock: Arc<dyn Clock>,
         config: NfsConfig,
         portmap: Option<Arc<PortmapTable>>,
     ) -> Arc<NfsService> {
         Arc::new(NfsService {
             drc: Drc::new(config.replay),
+            blocked: AtomicU16::new(0),
+            identities,
             exports,
             clock,
             config,
@@ -129,6 +141,31 @@ impl NfsService {
             requests: AtomicU64::new(1),
             quiet: Quiet::default(),
         })
+    }
+
+    /// Blocks operations on every share, whoever asks; from the next call on.
+    pub fn block(&self, operations: OperationSet) {
+        self.blocked.store(operations.bits(), Ordering::Relaxed);
+    }
+
+    /// Mounts that clients told of or are seen to use, by client and path.
+    #[must_use]
+    pub fn mounts(&self) -> Vec<MountRecord> {
+        self.mounts.list()
+    }
+
+    /// Takes mounts off the list whose client has been silent for a day, except for those who have a connection, and those of
+    /// shares that are no more.
+    pub fn prune_mounts(&self, connected: &HashSet<IpAddr>) {
+        let exists =
+            |share: &[u8]| self.exports.by_name(share).is_some() || self.exports.is_down_by_name(share);
+        self.mounts.prune(connected, exists, self.clock.wall(), &self.metrics);
+    }
+
+    /// What a connection was used for.
+    #[must_use]
+    pub fn used(&self, peer: &Peer) -> Used {
+        peer.state::<ConnectionState>().map(|state| state.usage.get()).unwrap_or_default()
     }
 
     fn context(
@@ -193,19 +230,50 @@ impl NfsService {
             }
             return self.refuse(xid, header.procedure, &work, Status::Acces);
         }
-        let credentials = match creds::credentials(&header.credential, &export) {
-            Ok(credentials) => credentials,
+        let caller = match creds::caller(&header.credential, &export, &self.identities) {
+            Ok(caller) => caller,
             Err(status) => {
                 self.metrics.dropped(Drop::Auth);
                 return refusal(xid, ReplyHeader::Rejected(Rejected::Auth(status)));
             }
         };
+        let blocked = OperationSet::from_bits(self.blocked.load(Ordering::Relaxed));
+        if let Some(why) = self.denied(&caller, &work, blocked) {
+            self.metrics.dropped(why);
+            return self.refuse(xid, header.procedure, &work, Status::Acces);
+        }
+        let Caller { credentials, reach } = caller;
+        self.note_use(peer, &export, &credentials);
         let replay = work.replays().then(|| replay_key(peer, header, &encoded));
         let started = self.clock.monotonic();
         let cx = self.context(peer, &export, credentials, replay, started);
         let reply_bytes = work.reply_bytes();
-        let job = NfsJob { xid, procedure: header.procedure, work, call: Call { export, cx }, started };
+        let call = Call { export, cx, reach, blocked };
+        let job = NfsJob { xid, procedure: header.procedure, work, call, started };
         Prepared::Run { job: Job(JobKind::Nfs(Box::new(job))), reply_bytes }
+    }
+
+    /// Why a call is refused before any file is asked.
+    fn denied(&self, caller: &Caller, work: &Work, blocked: OperationSet) -> Option<Drop> {
+        let may = match caller.reach {
+            Reach::Files => true,
+            Reach::Root => work.is_look(),
+            Reach::Nothing => false,
+        };
+        if !may {
+            return Some(Drop::Permission);
+        }
+        let is_blocked =
+            !blocked.is_empty() && work.operation().is_some_and(|operation| blocked.has(operation));
+        is_blocked.then_some(Drop::Blocked)
+    }
+
+    /// Notes who uses what. A share that is new to the connection counts as mounted, whether the client told of it or not.
+    fn note_use(&self, peer: &Peer, export: &ShareExport, credentials: &Credentials) {
+        let Some(state) = peer.state::<ConnectionState>() else { return };
+        if state.usage.note(export, credentials.uid) {
+            self.mounts.seen(peer.address.ip(), &export.name, self.clock.wall(), &self.metrics);
+        }
     }
 
     fn refuse(&self, xid: u32, procedure: u32, work: &Work, status: Status) -> Prepared<Job> {
@@ -237,7 +305,7 @@ impl NfsService {
         match work {
             Ok(work) => {
                 let reply_bytes = match work {
-                    MountWork::Dump | MountWork::Export => mountd::LIST_BYTES_MAX + ReplyHeader::LEN_MAX,
+                    MountWork::Dump | MountWork::Export => LIST_BYTES_MAX + ReplyHeader::LEN_MAX,
                     _ => 256,
                 };
                 let job = Job(JobKind::Mount { xid, credential: header.credential, work });
@@ -318,9 +386,12 @@ impl NfsService {
                     about = Some(export.clone());
                     self.context(peer, export, credentials, None, now)
                 };
-                let (exports, mounts) = (self.exports.as_ref(), &self.mounts);
-                let mounted =
-                    mountd::mount(exports, mounts, &self.metrics, peer, &credential, &path, context).await;
+                let (exports, identities) = (self.exports.as_ref(), self.identities.as_ref());
+                let door = Door { exports, identities, quiet: &self.quiet };
+                let mounted = mountd::mount(door, peer, &credential, &path, context).await;
+                if matches!(mounted, MountReply::Ok { .. }) {
+                    self.mounts.add(client, &path.0, self.clock.wall(), &self.metrics);
+                }
                 mounted.encode(reply.head());
             }
             MountWork::Dump => self.mounts.dump().encode(reply.head()),
@@ -416,5 +487,6 @@ impl Service for NfsService {
         if let Some(state) = peer.state::<ConnectionState>() {
             state.cancel.cancel();
         }
+        self.mounts.heard(peer.address.ip(), self.clock.wall());
     }
 }

@@ -7,6 +7,7 @@ use crate::wire::*;
 use bytes::{BufMut, BytesMut};
 use dfs_net::Reply;
 use dfs_rpc::{Decode, Encode, Reader, XdrResult, pad_of};
+use dfs_vfs::Operation;
 
 /// A request. NULL is answered where it is decoded.
 pub(crate) enum Work {
@@ -89,6 +90,41 @@ impl Work {
             Work::ReadDirPlus(args) => &args.dir,
             Work::Commit(args) => &args.file,
         }
+    }
+
+    /// What this is in an administrator's words; nothing for what cannot be blocked.
+    pub(crate) fn operation(&self) -> Option<Operation> {
+        Some(match self {
+            Work::Read(_) => Operation::Read,
+            Work::Write(_) => Operation::Write,
+            Work::SetAttr(args) if args.attributes.size.is_some() => Operation::Write,
+            Work::SetAttr(_) => Operation::SetAttr,
+            Work::Create(_) => Operation::Create,
+            Work::Mkdir(_) => Operation::Mkdir,
+            Work::Symlink(_) => Operation::Symlink,
+            Work::Mknod(_) => Operation::Mknod,
+            Work::Link(_) => Operation::Link,
+            Work::Remove(_) | Work::Rmdir(_) => Operation::Remove,
+            Work::Rename(_) => Operation::Rename,
+            Work::GetAttr(_)
+            | Work::Lookup(_)
+            | Work::Access(_)
+            | Work::ReadLink(_)
+            | Work::ReadDir(_)
+            | Work::ReadDirPlus(_)
+            | Work::FsStat(_)
+            | Work::FsInfo(_)
+            | Work::PathConf(_)
+            | Work::Commit(_) => return None,
+        })
+    }
+
+    /// Whether it is among the few calls with which a client's kernel sets a mount up.
+    pub(crate) fn is_look(&self) -> bool {
+        matches!(
+            self,
+            Work::GetAttr(_) | Work::Access(_) | Work::FsStat(_) | Work::FsInfo(_) | Work::PathConf(_)
+        )
     }
 
     /// Whether a repeat must not run again (everything whose second run could answer otherwise than the first).

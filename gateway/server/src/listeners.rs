@@ -89,8 +89,13 @@ impl Listeners {
             large_bytes_max: request_memory(gateway),
             ..Limits::default()
         };
-        let service =
-            NfsService::new(gateway.exports.clone(), gateway.clock.clone(), NfsConfig::default(), None);
+        let service = NfsService::new(
+            gateway.exports.clone(),
+            gateway.identities.clone(),
+            gateway.clock.clone(),
+            NfsConfig::default(),
+            None,
+        );
         let nfs = Server::start(self.nfs, limits, Pool::new(&limits), service).await?;
         let mut until = stopping.clone();
         let stop = async move {

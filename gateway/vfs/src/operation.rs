@@ -91,6 +91,24 @@ impl FromStr for Operation {
 pub struct OperationSet(u16);
 
 impl OperationSet {
+    /// The set as bits, to be kept where a number is kept.
+    #[must_use]
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// The set of these bits; bits that mean nothing are left out.
+    #[must_use]
+    pub fn from_bits(bits: u16) -> OperationSet {
+        OperationSet(bits & ((1 << Operation::WORDS.len()) - 1))
+    }
+
+    /// Whether nothing is in the set.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     /// Whether an operation is in the set.
     #[must_use]
     pub fn has(self, operation: Operation) -> bool {
@@ -139,6 +157,10 @@ mod tests {
         let set: OperationSet = "rename, write,, remove".parse().unwrap();
         assert_eq!(set.to_string(), "write,remove,rename");
         assert_eq!(set.to_string().parse(), Ok(set));
+        assert_eq!(
+            (OperationSet::from_bits(set.bits()), OperationSet::from_bits(0xf000).is_empty()),
+            (set, true)
+        );
         assert!(set.has(Operation::Write) && !set.has(Operation::Read));
         assert_eq!(OperationSet::default().to_string(), "");
         let unknown = "write,delete".parse::<OperationSet>().unwrap_err();

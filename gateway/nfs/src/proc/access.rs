@@ -42,6 +42,8 @@ async fn evaluate(call: &Call, args: AccessArgs) -> Result<AccessOk, Failed> {
     let rights = asked().fold(Rights::NONE, |all, (_, right)| all.and(*right));
     let request = Access { target: Target::Inode(object.inode), rights };
     let reply = call.vfs().access(&call.cx, request).await?;
-    let granted = asked().filter(|(_, right)| reply.granted.has(*right)).fold(0, |all, (bit, _)| all | bit);
+    let blocked = call.blocked.rights(object.kind == InodeKind::Directory);
+    let has = |right: Rights| reply.granted.has(right) && blocked.0 & right.0 == 0;
+    let granted = asked().filter(|(_, right)| has(*right)).fold(0, |all, (bit, _)| all | bit);
     Ok(AccessOk { attributes: call.post(&reply.attrs), access: granted })
 }

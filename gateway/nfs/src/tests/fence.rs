@@ -17,12 +17,14 @@ async fn owned(lapse: Duration) -> Owned {
     let exports = Arc::new(ExportTable::default());
     exports.set(vec![export.clone()], Vec::new());
     let config = NfsConfig { lapse, ..NfsConfig::default() };
-    let service = NfsService::new(exports.clone(), StepClock::new(), config, None);
+    let identities = Arc::new(IdentityTable::default());
+    let service = NfsService::new(exports.clone(), identities.clone(), StepClock::new(), config, None);
     let limits = Limits::default();
-    let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits, Pool::new(&limits), service);
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits, Pool::new(&limits), service.clone());
     let server = server.await.unwrap();
     let address = server.local_addr();
-    Owned { fixture: Fixture { server, address, exports, export, xids: AtomicU32::new(1) }, model }
+    let xids = AtomicU32::new(1);
+    Owned { fixture: Fixture { server, address, exports, identities, service, export, xids }, model }
 }
 
 fn write_args(file: &Handle, data: &[u8]) -> WriteArgs {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::wire::*;
 use bytes::Bytes;
+use dfs_model::ShareCeiling;
 use std::net::IpAddr;
 
 /// Ids of the guest.
@@ -123,9 +124,10 @@ async fn access_by_squash_client_rule_and_read_only_is_exactly_what_they_say() {
         for (rules, admitted) in rules() {
             for read_only in [false, true] {
                 let mut export = fixture.export.clone();
-                export.squash = Squash { mode, anon_uid: GUEST.0, anon_gid: GUEST.1 };
+                export.admission.squash = Squash { mode, anon_uid: GUEST.0, anon_gid: GUEST.1 };
                 export.clients = clients(&rules);
-                export.ceiling = if read_only { ShareCeiling::ReadOnly } else { ShareCeiling::ReadWrite };
+                export.admission.ceiling =
+                    if read_only { ShareCeiling::ReadOnly } else { ShareCeiling::ReadWrite };
                 fixture.exports.set(vec![export], Vec::new());
                 for (caller, pipe) in USERS.into_iter().zip(&mut pipes) {
                     count += 1;

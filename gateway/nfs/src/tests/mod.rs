@@ -4,6 +4,7 @@
 mod fence;
 mod matrix;
 mod objects;
+mod people;
 mod protocol;
 mod rules;
 mod trees;
@@ -14,8 +15,8 @@ use crate::service::{NfsConfig, NfsService};
 use crate::wire::{
     Attributes, CreateArgs, CreateHow, DirOp, FileName, Handle, SetAttributes, Status, WccData, nfs3,
 };
-use dfs_auth::{ClientList, Squash, SquashMode};
-use dfs_model::{Clock, Monotonic, ShareCeiling, ShareId, Timestamp};
+use dfs_auth::{Admission, ClientList, IdentityTable, Squash, SquashMode};
+use dfs_model::{Clock, Monotonic, ShareId, Timestamp};
 use dfs_net::{Limits, Pool, Server};
 use dfs_vfs::ModelVfs;
 use std::net::SocketAddr;
@@ -47,8 +48,15 @@ pub(crate) struct Fixture {
     pub server: Server<NfsService>,
     pub address: SocketAddr,
     pub exports: Arc<ExportTable>,
+    pub identities: Arc<IdentityTable>,
+    pub service: Arc<NfsService>,
     pub export: ShareExport,
     xids: AtomicU32,
+}
+
+/// A share that squashes in this way, with everything else by default.
+pub(crate) fn squashing(mode: SquashMode) -> Admission {
+    Admission { squash: Squash { mode, ..Squash::default() }, ..Admission::default() }
 }
 
 /// The share of the fixture.
@@ -59,8 +67,7 @@ pub(crate) fn export() -> ShareExport {
         name: "docs".to_owned(),
         vfs: Arc::new(ModelVfs::new(id, [5; 16], StepClock::new(), (0o777, 0, 0))),
         clients: ClientList::new(vec!["127.0.0.0/8".parse().unwrap()]),
-        squash: Squash { mode: SquashMode::None, ..Squash::default() },
-        ceiling: ShareCeiling::ReadWrite,
+        admission: squashing(SquashMode::None),
         secure: false,
         fsid: 0x1234_5678_9abc,
     }
@@ -73,12 +80,20 @@ impl Fixture {
 
     pub(crate) async fn with(export: ShareExport, limits: Limits) -> Fixture {
         let exports = Arc::new(ExportTable::default());
+        let identities = Arc::new(IdentityTable::default());
         exports.set(vec![export.clone()], Vec::new());
-        let service = NfsService::new(exports.clone(), StepClock::new(), NfsConfig::default(), None);
+        let service = NfsService::new(
+            exports.clone(),
+            identities.clone(),
+            StepClock::new(),
+            NfsConfig::default(),
+            None,
+        );
         let pool = Pool::new(&limits);
-        let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits, pool, service).await.unwrap();
+        let server =
+            Server::bind("127.0.0.1:0".parse().unwrap(), limits, pool, service.clone()).await.unwrap();
         let address = server.local_addr();
-        Fixture { server, address, exports, export, xids: AtomicU32::new(1) }
+        Fixture { server, address, exports, identities, service, export, xids: AtomicU32::new(1) }
     }
 
     /// A connection of a user.

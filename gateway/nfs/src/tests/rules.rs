@@ -60,7 +60,7 @@ async fn client_that_leaves_the_list_is_refused_at_its_next_request() {
 #[tokio::test]
 async fn root_is_squashed_to_the_guest_and_users_are_not() {
     let mut export = export();
-    export.squash = Squash { mode: SquashMode::RootToGuest, anon_uid: 99, anon_gid: 98 };
+    export.admission.squash = Squash { mode: SquashMode::RootToGuest, anon_uid: 99, anon_gid: 98 };
     let fixture = Fixture::with(export, Limits::default()).await;
     for (uid, shown) in [(0, (99, 98)), (7, (7, 7))] {
         let (mut pipe, root) = fixture.mounted(uid).await;
@@ -73,7 +73,7 @@ async fn root_is_squashed_to_the_guest_and_users_are_not() {
 #[tokio::test]
 async fn read_only_export_refuses_changes_with_rofs_and_serves_reads() {
     let mut export = export();
-    export.ceiling = ShareCeiling::ReadOnly;
+    export.admission.ceiling = dfs_model::ShareCeiling::ReadOnly;
     let fixture = Fixture::with(export, Limits::default()).await;
     let (mut pipe, root) = fixture.mounted(0).await;
     let args = MkdirArgs { place: place(&root, "d"), attributes: mode(0o755) };

@@ -5,6 +5,7 @@ use super::hosts::HostNames;
 use super::{Runtime, State};
 use crate::config::Config;
 use crate::system::{OsEntropy, SystemClock};
+use dfs_auth::IdentityTable;
 use dfs_cache::{BlockCache, TieredCache, WarmConfig};
 use dfs_journal::{Pressure, PressureOptions};
 use dfs_log::{Disk, DiskLock, Poison, PoolConfig, PoolError, RealDisk, SegmentPool};
@@ -148,6 +149,7 @@ impl Runtime {
             clock,
             entropy,
             exports: Arc::new(ExportTable::default()),
+            identities: Arc::new(IdentityTable::default()),
             hosts: HostNames::system(Arc::new(SystemClock)),
             opening: tokio::sync::Mutex::new(()),
             state: RwLock::new(State::default()),

@@ -17,7 +17,10 @@ fn not_built<T>() -> Result<T, Problem> {
 
 #[async_trait]
 impl ManageBackend for Runtime {
-    fn set_identities(&self, _identities: Arc<Identities>) {}
+    fn set_identities(&self, identities: Arc<Identities>) {
+        tracing::debug!(version = identities.version, users = identities.len(), "identities changed");
+        self.identities.set(identities);
+    }
 
     async fn adapters(&self) -> Vec<Adapter> {
         Vec::new()

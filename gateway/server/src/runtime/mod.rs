@@ -27,6 +27,7 @@ pub(crate) use stores::LiveCold;
 
 use crate::config::Config;
 use dfs_api::ColdStoreConfig;
+use dfs_auth::IdentityTable;
 use dfs_cache::BlockCache;
 use dfs_journal::Pressure;
 use dfs_log::{Disk, Poison, SegmentPool};
@@ -55,6 +56,8 @@ pub(crate) struct Runtime {
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     pub exports: Arc<ExportTable>,
+    /// Who may do what, for every protocol.
+    pub identities: Arc<IdentityTable>,
     pub hosts: hosts::HostNames,
     /// Shares are opened and closed one at a time.
     pub opening: tokio::sync::Mutex<()>,

@@ -3,8 +3,8 @@
 use super::adopt::{check_settings, config_of, settings_of};
 use super::folder::with_causes;
 use super::{FailedShare, OpenFailure, Runtime, rules};
-use dfs_api::{Compression, Durability, ShareConfig, Squash};
-use dfs_auth::{ClientList, ClientRule, SquashMode};
+use dfs_api::{Compression, Durability, PermissionLevel, ShareConfig, Squash};
+use dfs_auth::{Admission, ClientList, ClientRule, Level, SquashMode};
 use dfs_engine::{DurabilityClass, Engine, EngineDeps, EngineSettings, OpenError};
 use dfs_model::{Entropy, Generation, ShareCeiling, ShareId};
 use dfs_nfs::{ShareDown, ShareExport};
@@ -256,8 +256,7 @@ impl Runtime {
                 name: live.config.name.clone(),
                 vfs: live.engine.clone(),
                 clients,
-                squash: squash(&live.config),
-                ceiling: if live.config.read_only { ShareCeiling::ReadOnly } else { ShareCeiling::ReadWrite },
+                admission: admission(&live.config),
                 secure: self.config.nfs.require_privileged_port,
                 fsid: live.engine.record().fsid,
             })
@@ -372,6 +371,21 @@ fn open_failure(name: &str, error: &OpenError) -> OpenFailure {
         format!("share '{name}' cannot be opened, no data was touched: {}", with_causes(error)),
     )
     .passing(error.may_pass())
+}
+
+/// Whom a share takes its callers for, and what they may do at most.
+fn admission(config: &ShareConfig) -> Admission {
+    Admission {
+        squash: squash(config),
+        ceiling: if config.read_only { ShareCeiling::ReadOnly } else { ShareCeiling::ReadWrite },
+        default: match config.default_permission {
+            PermissionLevel::None => Level::None,
+            PermissionLevel::Read => Level::Read,
+            PermissionLevel::ReadWrite => Level::ReadWrite,
+            PermissionLevel::Admin => Level::Admin,
+        },
+        manage_gids: config.manage_gids,
+    }
 }
 
 fn squash(config: &ShareConfig) -> dfs_auth::Squash {

@@ -70,12 +70,12 @@ fn explain(message: &str, text: &str) -> String {
 
 /// Tests settings against each other.
 fn check(config: &Config) -> Result<(), ConfigError> {
-    let exposed = |name: &str, listen: std::net::SocketAddr, insecure: bool| {
-        if listen.ip().is_loopback() || insecure {
+    let exposed = |name: &str, listen: std::net::SocketAddr, allowed: bool| {
+        if listen.ip().is_loopback() || allowed {
             return Ok(());
         }
         Err(ConfigError::Conflict(format!(
-            "{name}.listen: {listen} is reachable from the network without TLS; use 127.0.0.1, or set {name}.insecure_listen: true if that is meant"
+            "{name}.listen: {listen} is reachable from the network without TLS; set {name}.tls, use 127.0.0.1, or set {name}.insecure_listen: true if that is meant"
         )))
     };
     let levels = ["off", "error", "warn", "info", "debug", "trace"];
@@ -88,8 +88,10 @@ fn check(config: &Config) -> Result<(), ConfigError> {
             )));
         }
     }
-    exposed("control", config.control.listen, config.control.insecure_listen)?;
-    exposed("metrics", config.metrics.listen, config.metrics.insecure_listen)?;
+    let control = &config.control;
+    exposed("control", control.listen, control.insecure_listen || control.tls.is_some())?;
+    let metrics = &config.metrics;
+    exposed("metrics", metrics.listen, metrics.insecure_listen || metrics.tls.is_some())?;
     if config.portmap.enabled
         && !config.portmap.listen.ip().is_loopback()
         && config.portmap.listen.port() == 0

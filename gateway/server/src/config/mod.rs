@@ -25,6 +25,8 @@ pub struct Config {
     pub portmap: PortmapConfig,
     /// REST.
     pub control: ControlConfig,
+    /// The audit log.
+    pub audit: AuditConfig,
     /// Prometheus.
     pub metrics: MetricsConfig,
     /// The write-back journal.
@@ -60,6 +62,8 @@ pub struct NfsConfig {
     pub request_memory: Option<Size>,
     /// Refuse clients that do not come from a port below 1024.
     pub require_privileged_port: bool,
+    /// A client that says nothing for so long is disconnected, and connects again when it needs to; `0s`: never.
+    pub idle_timeout: Duration,
 }
 
 impl Default for NfsConfig {
@@ -70,6 +74,7 @@ impl Default for NfsConfig {
             max_requests_per_connection: 128,
             request_memory: None,
             require_privileged_port: false,
+            idle_timeout: Duration(std::time::Duration::from_secs(15 * 60)),
         }
     }
 }
@@ -89,22 +94,70 @@ impl Default for PortmapConfig {
     }
 }
 
-/// REST. Only loopback unless `insecure_listen` says that plain HTTP on a network is meant.
+/// TLS of a listener: 1.2 or newer. The files are read again when they change, and at SIGHUP.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM file of the certificate and those that lead to its root.
+    pub cert: PathBuf,
+    /// PEM file of its private key.
+    pub key: PathBuf,
+    /// PEM file of the certificates that clients must be signed by; without it clients need none.
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
+}
+
+/// REST. Only loopback unless it has TLS, or `insecure_listen` says that plain HTTP on a network is meant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct ControlConfig {
     pub listen: SocketAddr,
     pub insecure_listen: bool,
+    /// TLS; plain HTTP without it.
+    pub tls: Option<TlsConfig>,
+    /// Where users, shares and stores are kept; in the data folder without it.
+    pub database: Option<ControlDatabaseConfig>,
+    /// Requests that one address may send in a second.
+    pub requests_per_second: u32,
+    /// Requests worked on at the same time.
+    pub max_requests: usize,
+    /// Logins that one address may try in a minute without the right password.
+    pub login_tries_per_minute: u32,
+    /// Hours after which a login ends that is not used.
+    pub session_hours: u32,
 }
 
 impl Default for ControlConfig {
     fn default() -> Self {
-        ControlConfig { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), insecure_listen: false }
+        ControlConfig {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            insecure_listen: false,
+            tls: None,
+            database: None,
+            requests_per_second: 200,
+            max_requests: 256,
+            login_tries_per_minute: 10,
+            session_hours: 7 * 24,
+        }
     }
 }
 
-/// Prometheus metrics at `/metrics`. Only loopback unless `insecure_listen`.
+/// The audit log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditConfig {
+    /// Days that records are kept.
+    pub keep_days: u32,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        AuditConfig { keep_days: 365 }
+    }
+}
+
+/// Prometheus metrics at `/metrics`. Only loopback unless it has TLS, or `insecure_listen`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
@@ -112,12 +165,14 @@ pub struct MetricsConfig {
     pub enabled: bool,
     pub listen: SocketAddr,
     pub insecure_listen: bool,
+    /// TLS; plain HTTP without it.
+    pub tls: Option<TlsConfig>,
 }
 
 impl Default for MetricsConfig {
     fn default() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 9090));
-        MetricsConfig { enabled: true, listen, insecure_listen: false }
+        MetricsConfig { enabled: true, listen, insecure_listen: false, tls: None }
     }
 }
 
@@ -231,6 +286,29 @@ pub struct DatabaseConfig {
     /// How long operations wait for a database that cannot be used before clients are told to come later; default 10 s.
     #[serde(default)]
     pub patience: Option<Duration>,
+}
+
+/// A Postgres database of the control plane; several gateways may share it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControlDatabaseConfig {
+    /// `postgres://user@host:port/database`, without a password.
+    pub url: String,
+    /// File with the password.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// Encryption.
+    #[serde(default)]
+    pub tls: TlsMode,
+    /// PEM file of the certificates to trust; default those of the system.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    /// Schema of the tables; default `dfs_control`.
+    #[serde(default)]
+    pub schema: Option<String>,
+    /// Most connections; default 4.
+    #[serde(default)]
+    pub connections: Option<usize>,
 }
 
 /// Form of the log.

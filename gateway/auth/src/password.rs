@@ -85,6 +85,15 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
+/// The NT hash of a password in hex: what SMB's NTLM proves knowledge of. It is as good as the password to whoever has it,
+/// and must be stored sealed only. *Spec:* MS-NLMP §3.3.1, MD4 of the UTF-16LE password.
+#[must_use]
+pub fn nt_hash(password: &str) -> String {
+    use md4::{Digest, Md4};
+    let units: Vec<u8> = password.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    Md4::digest(&units).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
@@ -110,6 +119,13 @@ mod tests {
         let stored = PasswordHash::from_stored(first.as_str()).unwrap();
         assert!(stored.verify("correct horse"));
         assert!(!format!("{first:?}").contains("argon2id"));
+    }
+
+    #[test]
+    fn nt_hash_is_the_one_of_the_specification() {
+        // MS-NLMP §4.2.2.1.2: the password "Password".
+        assert_eq!(nt_hash("Password"), "a4f49c406510bdcab6824ee7c30fd852");
+        assert_eq!(nt_hash(""), "31d6cfe0d16ae931b73c59d7e0c089c0");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Who calls: bearer tokens and roles; and problems as HTTP answers.
 
 use crate::plane::ControlPlane;
-use crate::tokens::{Claims, TokenUse};
+use crate::tokens::Claims;
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -20,8 +20,7 @@ impl From<Problem> for Refusal {
 
 impl From<crate::DatabaseError> for Refusal {
     fn from(error: crate::DatabaseError) -> Self {
-        tracing::error!(%error, "the control database failed");
-        Refusal(Problem::internal(error.to_string()))
+        Refusal(Problem::from(error))
     }
 }
 
@@ -60,11 +59,7 @@ impl FromRequestParts<Arc<ControlPlane>> for AnyCaller {
     async fn from_request_parts(parts: &mut Parts, plane: &Arc<ControlPlane>) -> Result<Self, Refusal> {
         let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = header.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(unauthorized)?;
-        let claims = plane.tokens.check(token, TokenUse::Access).ok_or_else(unauthorized)?;
-        match plane.user(&claims.sub)? {
-            Some(user) if user.token_version == claims.version => Ok(AnyCaller(claims)),
-            _ => Err(unauthorized()),
-        }
+        plane.authenticate(token).map(AnyCaller).ok_or_else(unauthorized)
     }
 }
 

@@ -8,20 +8,34 @@
 
 pub mod backend;
 mod brake;
+mod change;
 mod copies;
 pub mod database;
 mod guard;
 mod jobs;
 mod manage;
 pub mod metrics;
+pub mod mirror;
+pub mod people;
 mod plane;
 mod routes;
+pub mod rows;
+pub mod secrets;
+mod sessions;
+mod store;
 mod tokens;
 mod users;
 
 pub use backend::Backend;
+pub use change::Change;
 pub use copies::CopiesBackend;
-pub use database::{ControlDatabase, DatabaseError};
+pub use database::{ControlDatabase, DatabaseError, Planned};
 pub use manage::ManageBackend;
+pub use mirror::Snapshot;
+pub use people::identities;
 pub use plane::{ControlPlane, PlaneOptions};
-pub use users::User;
+pub use rows::{Row, UserRow};
+pub use secrets::{SecretsError, SecretsKey};
+pub use store::{PostgresOptions, PostgresTls};
+pub use tokens::{LOCAL_USER, TOKEN_KEY_BYTES, local_token, rotated_token_key};
+pub use users::HashedPassword;

@@ -2,10 +2,11 @@
 
 use crate::backend::Backend;
 use crate::brake::LoginBrake;
-use crate::database::{ControlDatabase, DatabaseError};
+use crate::database::ControlDatabase;
 use crate::jobs::Jobs;
-use crate::tokens::TokenKeys;
-use crate::users::User;
+use crate::rows::UserRow;
+use crate::sessions;
+use crate::tokens::{Claims, TokenKeys};
 use dfs_auth::password::{PasswordError, PasswordHash};
 use dfs_model::{Clock, Entropy, Monotonic};
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ pub struct PlaneOptions {
     pub backend: Arc<dyn Backend>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
-    /// Key of the tokens' signatures, at least 32 random bytes.
+    /// The token key file: one key of 32 random bytes, or the newest and the one before.
     pub token_key: Vec<u8>,
     pub version: &'static str,
 }
@@ -50,22 +51,32 @@ impl ControlPlane {
         let unguessable = format!("{:032x}", options.entropy.random_u128());
         Ok(Arc::new(ControlPlane {
             nobody: PasswordHash::new(&unguessable, options.entropy.as_ref())?,
-            entropy: options.entropy,
             database: options.database,
             backend: options.backend,
-            tokens: TokenKeys::new(&options.token_key, options.clock.clone()),
+            tokens: TokenKeys::new(&options.token_key, options.clock.clone(), options.entropy.clone()),
             brake: LoginBrake::new(options.clock.clone()),
             jobs: Jobs::default(),
             hashing: tokio::sync::Semaphore::new(HASHING_MAX),
             changing: tokio::sync::Mutex::new(()),
             started: options.clock.monotonic(),
             clock: options.clock,
+            entropy: options.entropy,
             version: options.version,
         }))
     }
 
-    pub(crate) fn user(&self, name: &str) -> Result<Option<User>, DatabaseError> {
-        self.database.get::<User>(name)
+    pub(crate) fn user(&self, name: &str) -> Option<UserRow> {
+        self.database.get::<UserRow>(name)
+    }
+
+    /// Goes on with the keys of a token key file that was rotated: tokens of the key before stay good.
+    pub fn reload_token_key(&self, file: &[u8]) {
+        self.tokens.reload(file);
+    }
+
+    /// Who calls with this access token, if it is good now.
+    pub(crate) fn authenticate(&self, token: &str) -> Option<Claims> {
+        sessions::authenticate(&self.tokens, &self.database.snapshot(), token)
     }
 
     /// Serves until `stop` resolves, then lets requests under way end.

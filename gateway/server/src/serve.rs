@@ -5,7 +5,8 @@ use crate::config::Config;
 use crate::listeners::{Listeners, Serving};
 use crate::ready;
 use crate::runtime::{Folder, OpenFailure, Runtime};
-use dfs_control::{ControlDatabase, ControlPlane, DatabaseError, PlaneOptions};
+use crate::system::OsEntropy;
+use dfs_control::{ControlDatabase, ControlPlane, DatabaseError, PlaneOptions, SecretsKey};
 use dfs_log::RealDisk;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ use tokio::sync::watch;
 
 /// Key of the access tokens.
 pub(crate) const TOKEN_KEY_FILE: &str = "token.key";
+/// The key of the secrets at rest within the data folder.
+pub(crate) const SECRETS_KEY_FILE: &str = "secrets.key";
 /// Bytes of that key.
 pub(crate) const TOKEN_KEY_BYTES: usize = 32;
 /// The control plane's database.
@@ -66,7 +69,7 @@ async fn serve(config: Config, data_dir: &Path, folder: &Folder) -> Result<(), F
     let listeners = Listeners::bind(&config).await?;
     let addresses = listeners.addresses().map_err(|error| Failure::new(1, error.to_string()))?;
     let key = token_key(data_dir)?;
-    let database = Arc::new(control_database(data_dir)?);
+    let database = Arc::new(control_database(data_dir).await?);
     let within = config.shutdown_timeout.map_or(SHUTDOWN_WITHIN, |limit| limit.0);
     // In a task: a recovery that reads a long journal holds its thread, and must not hold up a signal.
     let mut opening = tokio::spawn(open_all(folder.disk(), config, data_dir.to_owned(), database.clone()));
@@ -129,17 +132,17 @@ async fn open_all(
 /// Opens stores and shares that the control plane knows. A metadata store that cannot be opened, and a full disk, refuse the
 /// start; a cold store or a share that cannot is told of, and the others serve.
 async fn open_configured(gateway: &Arc<Runtime>, database: &ControlDatabase) -> Result<(), Failure> {
-    for config in database.metadata_stores().map_err(broken)? {
+    for config in database.list::<dfs_api::MetadataStoreConfig>() {
         let store = gateway.open_metadata(&config).await?;
         gateway.state.write().metadata.insert(config.name.clone(), store);
     }
-    for config in database.cold_stores().map_err(broken)? {
+    for config in database.list::<dfs_api::ColdStoreConfig>() {
         if let Err(failure) = gateway.open_cold_or_keep(&config).await {
             tracing::error!(cold = %config.name, "the cold store is not there: {}", failure.message);
         }
     }
-    gateway.take_netgroups(&database.netgroups().map_err(broken)?).await;
-    for config in database.shares().map_err(broken)? {
+    gateway.take_netgroups(&database.list::<dfs_api::Netgroup>()).await;
+    for config in database.list::<dfs_api::ShareConfig>() {
         if let Err(failure) = gateway.open_or_keep(&config).await {
             // Told where it is kept; only a full disk concerns the whole folder.
             let failure = Failure::from(failure);
@@ -153,7 +156,7 @@ async fn open_configured(gateway: &Arc<Runtime>, database: &ControlDatabase) -> 
 
 /// The control plane's database. *Errors:* exit code 5 when it is missing: an empty one in its place would serve nothing and
 /// know nobody; 6 when it is damaged or newer.
-fn control_database(data_dir: &Path) -> Result<ControlDatabase, Failure> {
+async fn control_database(data_dir: &Path) -> Result<ControlDatabase, Failure> {
     let path = data_dir.join(CONTROL_FILE);
     if !path.exists() {
         let message = format!(
@@ -162,7 +165,13 @@ fn control_database(data_dir: &Path) -> Result<ControlDatabase, Failure> {
         );
         return Err(Failure::new(5, message));
     }
-    ControlDatabase::open(&path).map_err(broken)
+    ControlDatabase::open_embedded(&path, secrets_key(data_dir)?).await.map_err(broken)
+}
+
+/// The key of the secrets at rest; one for a folder of an older version is written with the first change.
+pub(crate) fn secrets_key(data_dir: &Path) -> Result<SecretsKey, Failure> {
+    let key = SecretsKey::open(&data_dir.join(SECRETS_KEY_FILE), Arc::new(OsEntropy));
+    key.map_err(|error| Failure::new(5, error.to_string()))
 }
 
 /// The key of the access tokens. *Errors:* exit code 5: a key that is missing or cut short would sign tokens that others

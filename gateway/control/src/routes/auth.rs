@@ -1,11 +1,14 @@
 //! Logging in, refreshing, changing the password.
 
 use super::Body;
+use crate::change::Change;
+use crate::database::Planned;
 use crate::guard::{AnyCaller, Refusal};
 use crate::metrics;
 use crate::plane::ControlPlane;
-use crate::tokens::TokenUse;
-use crate::users::User;
+use crate::rows::UserRow;
+use crate::sessions::{self, Refreshed, SESSION_HOURS};
+use crate::users::HashedPassword;
 use axum::Json;
 use axum::extract::{ConnectInfo, State};
 use dfs_api::{LoginRequest, Me, PasswordChange, Problem, RefreshRequest, Tokens};
@@ -18,7 +21,7 @@ fn wrong_login() -> Problem {
 }
 
 /// Verifies a password off the async threads; a user that does not exist takes as long as a wrong password.
-async fn verify(plane: &ControlPlane, user: Option<&User>, password: String) -> bool {
+async fn verify(plane: &ControlPlane, user: Option<&UserRow>, password: String) -> bool {
     let Ok(_permit) = plane.hashing.acquire().await else { return false };
     let stored = user.and_then(|user| PasswordHash::from_stored(&user.password_hash));
     let known = stored.is_some();
@@ -36,7 +39,7 @@ pub(crate) async fn login(
         metrics::login("refused");
         return Err(problem.into());
     }
-    let user = plane.user(&request.username)?;
+    let user = plane.user(&request.username);
     let right =
         request.password.len() <= PASSWORD_LEN_MAX && verify(&plane, user.as_ref(), request.password).await;
     let Some(user) = user.filter(|_| right) else {
@@ -45,7 +48,17 @@ pub(crate) async fn login(
     };
     plane.brake.right(from.ip());
     metrics::login("right");
-    Ok(Json(plane.tokens.issue(&user).map_err(Problem::internal)?))
+    let name = user.name;
+    let logged_in = plane.database.transact(|snapshot| -> Result<Planned<Tokens>, Problem> {
+        let user = snapshot.get::<UserRow>(&name).filter(|user| user.enabled).ok_or_else(wrong_login)?;
+        let now = plane.tokens.now();
+        let user = UserRow { last_login_at: Some(now), ..user.as_ref().clone() };
+        let address = from.ip().to_string();
+        let begun = sessions::begin(&plane.tokens, snapshot, &user, &address, SESSION_HOURS);
+        let (change, answer) = begun.map_err(Problem::internal)?;
+        Ok(Planned { change: change.put(&user), audit: None, answer })
+    });
+    Ok(Json(logged_in.await?))
 }
 
 pub(crate) async fn refresh(
@@ -53,10 +66,20 @@ pub(crate) async fn refresh(
     Body(request): Body<RefreshRequest>,
 ) -> Result<Json<Tokens>, Refusal> {
     let expired = || Problem::new(401, "unauthorized", "the refresh token is not valid: log in again");
-    let claims = plane.tokens.check(&request.refresh_token, TokenUse::Refresh).ok_or_else(expired)?;
-    let user =
-        plane.user(&claims.sub)?.filter(|user| user.token_version == claims.version).ok_or_else(expired)?;
-    Ok(Json(plane.tokens.issue(&user).map_err(Problem::internal)?))
+    let refreshed = plane.database.transact(|snapshot| -> Result<Planned<Option<Tokens>>, Problem> {
+        let done = sessions::refresh(&plane.tokens, snapshot, &request.refresh_token, SESSION_HOURS);
+        let (change, answer) = match done.map_err(Problem::internal)? {
+            Refreshed::Next(change, tokens) => (change, Some(tokens)),
+            Refreshed::Again(tokens) => (Change::default(), Some(tokens)),
+            Refreshed::Reused(change, session) => {
+                tracing::warn!(user = %session.user, "a refresh token was used twice: its session ends");
+                (change, None)
+            }
+            Refreshed::Invalid => (Change::default(), None),
+        };
+        Ok(Planned { change, audit: None, answer })
+    });
+    Ok(Json(refreshed.await?.ok_or_else(expired)?))
 }
 
 pub(crate) async fn me(AnyCaller(claims): AnyCaller) -> Json<Me> {
@@ -65,26 +88,37 @@ pub(crate) async fn me(AnyCaller(claims): AnyCaller) -> Json<Me> {
 
 pub(crate) async fn change_password(
     State(plane): State<Arc<ControlPlane>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
     AnyCaller(claims): AnyCaller,
     Body(request): Body<PasswordChange>,
 ) -> Result<Json<Tokens>, Refusal> {
     if request.new_password == request.old_password {
         return Err(Problem::field("new_password", "the new password must differ from the old one").into());
     }
-    let _changing = plane.changing.lock().await;
-    let mut user = plane.user(&claims.sub)?.ok_or_else(wrong_login)?;
+    let user = plane.user(&claims.sub).ok_or_else(wrong_login)?;
     if !verify(&plane, Some(&user), request.old_password).await {
         return Err(Problem::field("old_password", "the old password is wrong").into());
     }
     let (new, entropy) = (request.new_password, plane.entropy.clone());
-    let hashed = tokio::task::spawn_blocking(move || PasswordHash::new(&new, entropy.as_ref())).await;
-    user.password_hash = match hashed {
-        Ok(Ok(hash)) => hash.as_str().to_owned(),
+    let hashed = tokio::task::spawn_blocking(move || HashedPassword::new(&new, entropy.as_ref())).await;
+    let password = match hashed {
+        Ok(Ok(password)) => password,
         Ok(Err(error)) => return Err(Problem::field("new_password", error.to_string()).into()),
         Err(error) => return Err(Problem::internal(error.to_string()).into()),
     };
-    user.must_change_password = false;
-    user.token_version += 1;
-    plane.database.put(&user)?;
-    Ok(Json(plane.tokens.issue(&user).map_err(Problem::internal)?))
+    let version = user.token_version;
+    let changed = plane.database.transact(|snapshot| -> Result<Planned<Tokens>, Problem> {
+        let user = snapshot.get::<UserRow>(&claims.sub).filter(|user| user.token_version == version);
+        let mut user = user.ok_or_else(wrong_login)?.as_ref().clone();
+        user.set_password(password.clone(), false);
+        let address = from.ip().to_string();
+        let begun = sessions::begin(&plane.tokens, snapshot, &user, &address, SESSION_HOURS);
+        let (change, answer) = begun.map_err(Problem::internal)?;
+        Ok(Planned {
+            change: sessions::end_all(snapshot, &user.name).put(&user).then(change),
+            audit: None,
+            answer,
+        })
+    });
+    Ok(Json(changed.await?))
 }

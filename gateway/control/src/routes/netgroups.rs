@@ -1,12 +1,13 @@
 //! Netgroups: machines under one name, for the client lists of shares.
 
 use super::{Body, check_name};
+use crate::change::Change;
 use crate::guard::{Caller, Refusal};
 use crate::plane::ControlPlane;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use dfs_api::{AddMembers, Netgroup, NetgroupStatus, Problem, Role};
+use dfs_api::{AddMembers, Netgroup, NetgroupStatus, Problem, Role, ShareConfig};
 use dfs_auth::ClientRule;
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub(super) fn check_clients(plane: &ControlPlane, clients: &[String]) -> Result<
         let rule = text.parse::<ClientRule>();
         let rule = rule.map_err(|error| Problem::field("clients", error.to_string()))?;
         if let ClientRule::Netgroup(name) = rule
-            && plane.database.get::<Netgroup>(&name)?.is_none()
+            && plane.database.get::<Netgroup>(&name).is_none()
         {
             let problem = Problem::not_found("netgroup", &name);
             return Err(Problem { field: Some("clients".to_owned()), ..problem }.into());
@@ -54,25 +55,26 @@ fn checked(members: &[String]) -> Result<Vec<String>, Refusal> {
 
 fn status(plane: &ControlPlane, group: Netgroup) -> Result<NetgroupStatus, Refusal> {
     let rule = format!("@{}", group.name);
-    let shares = plane.database.shares()?.into_iter().filter(|share| share.clients.contains(&rule));
+    let shares =
+        plane.database.list::<ShareConfig>().into_iter().filter(|share| share.clients.contains(&rule));
     Ok(NetgroupStatus { shares: shares.map(|share| share.name).collect(), group })
 }
 
 fn found(plane: &ControlPlane, name: &str) -> Result<Netgroup, Refusal> {
-    let group = plane.database.get::<Netgroup>(name)?;
+    let group = plane.database.get::<Netgroup>(name);
     group.ok_or_else(|| Problem::not_found("netgroup", name).into())
 }
 
 /// Writes a group down and tells the gateway, which acts on it at once.
 async fn keep(plane: &ControlPlane, group: Netgroup) -> Result<NetgroupStatus, Refusal> {
-    plane.database.put(&group)?;
-    plane.backend.set_netgroups(&plane.database.netgroups()?).await;
+    plane.database.commit(Change::default().put(&group), None).await?;
+    plane.backend.set_netgroups(&plane.database.list::<Netgroup>()).await;
     status(plane, group)
 }
 
 pub(crate) async fn list(State(plane): Plane, caller: Caller) -> Result<Json<Vec<NetgroupStatus>>, Refusal> {
     caller.at_least(Role::Operator)?;
-    let groups = plane.database.netgroups()?.into_iter();
+    let groups = plane.database.list::<Netgroup>().into_iter();
     groups.map(|group| status(&plane, group)).collect::<Result<_, _>>().map(Json)
 }
 
@@ -94,7 +96,7 @@ pub(crate) async fn create(
     check_name(&group.name)?;
     let members = checked(&group.members)?;
     let _changing = plane.changing.lock().await;
-    if plane.database.get::<Netgroup>(&group.name)?.is_some() {
+    if plane.database.get::<Netgroup>(&group.name).is_some() {
         return Err(Problem::conflict(format!("a netgroup named '{}' exists", group.name)).into());
     }
     tracing::info!(netgroup = %group.name, by = %caller.0.sub, "netgroup created");
@@ -148,8 +150,8 @@ pub(crate) async fn delete(
         );
         return Err(Problem::conflict(why).into());
     }
-    plane.database.remove::<Netgroup>(&name)?;
-    plane.backend.set_netgroups(&plane.database.netgroups()?).await;
+    plane.database.commit(Change::default().remove::<Netgroup>(&name), None).await?;
+    plane.backend.set_netgroups(&plane.database.list::<Netgroup>()).await;
     tracing::info!(netgroup = %name, by = %caller.0.sub, "netgroup deleted");
     Ok(StatusCode::NO_CONTENT)
 }

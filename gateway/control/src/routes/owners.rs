@@ -1,6 +1,7 @@
 //! Shares that several gateways may serve, one at a time.
 
 use super::{Body, check_name};
+use crate::change::Change;
 use crate::guard::{Caller, Refusal};
 use crate::plane::ControlPlane;
 use axum::Json;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 type Plane = State<Arc<ControlPlane>>;
 
 fn known(plane: &ControlPlane, name: &str) -> Result<ShareConfig, Refusal> {
-    let found = plane.database.get::<ShareConfig>(name)?;
+    let found = plane.database.get::<ShareConfig>(name);
     Ok(found.ok_or_else(|| Problem::not_found("share", name))?)
 }
 
@@ -26,11 +27,11 @@ pub(crate) async fn adopt(
     caller.at_least(Role::Admin)?;
     let _changing = plane.changing.lock().await;
     check_name(&name)?;
-    if plane.database.get::<ShareConfig>(&name)?.is_some() {
+    if plane.database.get::<ShareConfig>(&name).is_some() {
         return Err(Problem::conflict(format!("a share named '{name}' exists here")).into());
     }
     let config = plane.backend.adopt_share(&name, &request).await?;
-    plane.database.put(&config)?;
+    plane.database.commit(Change::default().put(&config), None).await?;
     tracing::info!(share = %name, by = %caller.0.sub, "share adopted");
     Ok((StatusCode::CREATED, Json(super::shares::status(&plane, config).await)))
 }

@@ -1,6 +1,7 @@
 //! Shares.
 
 use super::{Body, check_name, netgroups};
+use crate::change::Change;
 use crate::guard::{Caller, Refusal};
 use crate::plane::ControlPlane;
 use axum::Json;
@@ -45,7 +46,7 @@ pub(super) async fn status(plane: &ControlPlane, config: ShareConfig) -> ShareSt
 pub(crate) async fn list(State(plane): Plane, caller: Caller) -> Result<Json<Vec<ShareStatus>>, Refusal> {
     caller.at_least(Role::Operator)?;
     let mut shown = Vec::new();
-    for config in plane.database.shares()? {
+    for config in plane.database.list::<ShareConfig>() {
         shown.push(status(&plane, config).await);
     }
     Ok(Json(shown))
@@ -58,7 +59,7 @@ pub(crate) async fn show(
 ) -> Result<Json<ShareStatus>, Refusal> {
     caller.at_least(Role::Operator)?;
     let config =
-        plane.database.get::<ShareConfig>(&name)?.ok_or_else(|| Problem::not_found("share", &name))?;
+        plane.database.get::<ShareConfig>(&name).ok_or_else(|| Problem::not_found("share", &name))?;
     Ok(Json(status(&plane, config).await))
 }
 
@@ -75,12 +76,12 @@ fn check(plane: &ControlPlane, config: &ShareConfig) -> Result<(), Refusal> {
             Problem::field("root_mode", "root_mode has twelve bits, for instance 493 (octal 755)").into()
         );
     }
-    let metadata = plane.database.get::<MetadataStoreConfig>(&config.metadata)?;
+    let metadata = plane.database.get::<MetadataStoreConfig>(&config.metadata);
     let metadata = metadata.ok_or_else(|| Problem {
         field: Some("metadata".to_owned()),
         ..Problem::not_found("metadata store", &config.metadata)
     })?;
-    if plane.database.get::<ColdStoreConfig>(&config.cold)?.is_none() {
+    if plane.database.get::<ColdStoreConfig>(&config.cold).is_none() {
         let problem = Problem::not_found("cold store", &config.cold);
         return Err(Problem { field: Some("cold".to_owned()), ..problem }.into());
     }
@@ -100,11 +101,11 @@ pub(crate) async fn create(
     caller.at_least(Role::Admin)?;
     let _changing = plane.changing.lock().await;
     check(&plane, &config)?;
-    if plane.database.get::<ShareConfig>(&config.name)?.is_some() {
+    if plane.database.get::<ShareConfig>(&config.name).is_some() {
         return Err(Problem::conflict(format!("a share named '{}' exists", config.name)).into());
     }
     plane.backend.create_share(&config).await?;
-    plane.database.put(&config)?;
+    plane.database.commit(Change::default().put(&config), None).await?;
     tracing::info!(share = %config.name, by = %caller.0.sub, "share created");
     Ok((StatusCode::CREATED, Json(status(&plane, config).await)))
 }
@@ -140,11 +141,11 @@ pub(crate) async fn change(
     caller.at_least(Role::Admin)?;
     let _changing = plane.changing.lock().await;
     let before =
-        plane.database.get::<ShareConfig>(&name)?.ok_or_else(|| Problem::not_found("share", &name))?;
+        plane.database.get::<ShareConfig>(&name).ok_or_else(|| Problem::not_found("share", &name))?;
     let config = changed(before, request);
     netgroups::check_clients(&plane, &config.clients)?;
     plane.backend.change_share(&config).await?;
-    plane.database.put(&config)?;
+    plane.database.commit(Change::default().put(&config), None).await?;
     tracing::info!(share = %name, by = %caller.0.sub, "share changed");
     Ok(Json(status(&plane, config).await))
 }
@@ -158,7 +159,7 @@ pub(crate) async fn open(
     caller.at_least(Role::Operator)?;
     let _changing = plane.changing.lock().await;
     let config =
-        plane.database.get::<ShareConfig>(&name)?.ok_or_else(|| Problem::not_found("share", &name))?;
+        plane.database.get::<ShareConfig>(&name).ok_or_else(|| Problem::not_found("share", &name))?;
     plane.backend.open_share(&name).await?;
     Ok(Json(status(&plane, config).await))
 }
@@ -170,11 +171,11 @@ pub(crate) async fn delete(
 ) -> Result<StatusCode, Refusal> {
     caller.at_least(Role::Admin)?;
     let _changing = plane.changing.lock().await;
-    if plane.database.get::<ShareConfig>(&name)?.is_none() {
+    if plane.database.get::<ShareConfig>(&name).is_none() {
         return Err(Problem::not_found("share", &name).into());
     }
     plane.backend.delete_share(&name, true).await?;
-    plane.database.remove::<ShareConfig>(&name)?;
+    plane.database.commit(Change::default().remove::<ShareConfig>(&name), None).await?;
     tracing::info!(share = %name, by = %caller.0.sub, "share deleted");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,7 @@
 //! Metadata stores and cold stores.
 
 use super::{Body, check_name};
+use crate::change::Change;
 use crate::guard::{Caller, Refusal};
 use crate::plane::ControlPlane;
 use axum::Json;
@@ -15,7 +16,7 @@ type Plane = State<Arc<ControlPlane>>;
 
 /// Names of shares that refer to a store.
 fn users_of(plane: &ControlPlane, refers: impl Fn(&ShareConfig) -> bool) -> Result<Vec<String>, Refusal> {
-    let shares = plane.database.shares()?;
+    let shares = plane.database.list::<ShareConfig>();
     Ok(shares.into_iter().filter(|share| refers(share)).map(|share| share.name).collect())
 }
 
@@ -30,7 +31,7 @@ pub(crate) async fn list_metadata(
 ) -> Result<Json<Vec<MetadataStoreStatus>>, Refusal> {
     caller.at_least(Role::Operator)?;
     let mut shown = Vec::new();
-    for config in plane.database.metadata_stores()? {
+    for config in plane.database.list::<MetadataStoreConfig>() {
         let shares = users_of(&plane, |share| share.metadata == config.name)?;
         let health = plane.backend.metadata_health(&config.name).await;
         shown.push(MetadataStoreStatus { config, health, shares });
@@ -46,11 +47,11 @@ pub(crate) async fn add_metadata(
     caller.at_least(Role::Admin)?;
     check_name(&config.name)?;
     let _changing = plane.changing.lock().await;
-    if plane.database.get::<MetadataStoreConfig>(&config.name)?.is_some() {
+    if plane.database.get::<MetadataStoreConfig>(&config.name).is_some() {
         return Err(Problem::conflict(format!("a metadata store named '{}' exists", config.name)).into());
     }
     plane.backend.add_metadata_store(&config).await?;
-    plane.database.put(&config)?;
+    plane.database.commit(Change::default().put(&config), None).await?;
     tracing::info!(store = %config.name, by = %caller.0.sub, "metadata store added");
     Ok((StatusCode::CREATED, Json(config)))
 }
@@ -62,7 +63,7 @@ pub(crate) async fn remove_metadata(
 ) -> Result<StatusCode, Refusal> {
     caller.at_least(Role::Admin)?;
     let _changing = plane.changing.lock().await;
-    if plane.database.get::<MetadataStoreConfig>(&name)?.is_none() {
+    if plane.database.get::<MetadataStoreConfig>(&name).is_none() {
         return Err(Problem::not_found("metadata store", &name).into());
     }
     let shares = users_of(&plane, |share| share.metadata == name)?;
@@ -70,7 +71,7 @@ pub(crate) async fn remove_metadata(
         return Err(in_use("metadata store", &name, &shares));
     }
     plane.backend.remove_metadata_store(&name).await?;
-    plane.database.remove::<MetadataStoreConfig>(&name)?;
+    plane.database.commit(Change::default().remove::<MetadataStoreConfig>(&name), None).await?;
     tracing::info!(store = %name, by = %caller.0.sub, "metadata store removed");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -81,7 +82,7 @@ pub(crate) async fn list_cold(
 ) -> Result<Json<Vec<ColdStoreStatus>>, Refusal> {
     caller.at_least(Role::Operator)?;
     let mut shown = Vec::new();
-    for config in plane.database.cold_stores()? {
+    for config in plane.database.list::<ColdStoreConfig>() {
         let shares = users_of(&plane, |share| share.cold == config.name)?;
         let health = plane.backend.cold_health(&config.name).await;
         shown.push(ColdStoreStatus { config: config.redacted(), health, shares });
@@ -97,11 +98,11 @@ pub(crate) async fn add_cold(
     caller.at_least(Role::Admin)?;
     check_name(&config.name)?;
     let _changing = plane.changing.lock().await;
-    if plane.database.get::<ColdStoreConfig>(&config.name)?.is_some() {
+    if plane.database.get::<ColdStoreConfig>(&config.name).is_some() {
         return Err(Problem::conflict(format!("a cold store named '{}' exists", config.name)).into());
     }
     plane.backend.add_cold_store(&config).await?;
-    plane.database.put(&config)?;
+    plane.database.commit(Change::default().put(&config), None).await?;
     tracing::info!(store = %config.name, by = %caller.0.sub, "cold store added");
     Ok((StatusCode::CREATED, Json(config.redacted())))
 }
@@ -113,7 +114,7 @@ pub(crate) async fn remove_cold(
 ) -> Result<StatusCode, Refusal> {
     caller.at_least(Role::Admin)?;
     let _changing = plane.changing.lock().await;
-    if plane.database.get::<ColdStoreConfig>(&name)?.is_none() {
+    if plane.database.get::<ColdStoreConfig>(&name).is_none() {
         return Err(Problem::not_found("cold store", &name).into());
     }
     let shares = users_of(&plane, |share| share.cold == name)?;
@@ -121,7 +122,7 @@ pub(crate) async fn remove_cold(
         return Err(in_use("cold store", &name, &shares));
     }
     plane.backend.remove_cold_store(&name).await?;
-    plane.database.remove::<ColdStoreConfig>(&name)?;
+    plane.database.commit(Change::default().remove::<ColdStoreConfig>(&name), None).await?;
     tracing::info!(store = %name, by = %caller.0.sub, "cold store removed");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -23,7 +23,7 @@ pub(crate) async fn flush(
 ) -> Result<(StatusCode, Json<Job>), Refusal> {
     caller.at_least(Role::Operator)?;
     if let Some(name) = &request.share {
-        plane.database.get::<ShareConfig>(name)?.ok_or_else(|| Problem::not_found("share", name))?;
+        plane.database.get::<ShareConfig>(name).ok_or_else(|| Problem::not_found("share", name))?;
     }
     let what = format!("flush {}", request.share.as_deref().unwrap_or("all shares"));
     let backend = plane.backend.clone();

@@ -2,10 +2,10 @@
 
 use super::{Failure, cannot};
 use crate::runtime::Folder;
-use crate::system::OsEntropy;
+use crate::system::{OsEntropy, SystemClock};
 use clap::Args;
-use dfs_control::{ControlDatabase, User};
-use dfs_model::Entropy;
+use dfs_control::{Change, ControlDatabase, DatabaseError, HashedPassword, UserRow};
+use dfs_model::{Clock, Entropy};
 use std::io::{IsTerminal, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -57,17 +57,21 @@ impl Init {
     /// The administrator, if there is no user yet; answers the password when one was made up.
     fn make_admin(&self, data_dir: &Path) -> Result<Option<String>, Failure> {
         let path = data_dir.join(crate::serve::CONTROL_FILE);
-        let database = ControlDatabase::open(&path).map_err(|error| Failure::new(5, error.to_string()))?;
-        let users = database.users().map_err(|error| Failure::new(5, error.to_string()))?;
-        if let Some(user) = users.first() {
+        let secrets = crate::serve::secrets_key(data_dir)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::new(1, format!("cannot start threads: {error}")))?;
+        let broken = |error: DatabaseError| Failure::new(5, error.to_string());
+        let database = runtime.block_on(ControlDatabase::open_embedded(&path, secrets)).map_err(broken)?;
+        if let Some(user) = database.list::<UserRow>().first() {
             println!("administrator already there: {}", user.name);
             return Ok(None);
         }
         let given = if self.admin_password_stdin { Some(password_from_stdin()?) } else { None };
         let password = given.clone().unwrap_or_else(random_password);
-        let user = User::admin(&self.admin, &password, given.is_none(), &OsEntropy)
-            .map_err(|why| Failure::new(2, why))?;
-        database.put_user(&user).map_err(|error| Failure::new(5, error.to_string()))?;
+        let hashed = HashedPassword::new(&password, &OsEntropy);
+        let hashed = hashed.map_err(|error| Failure::new(2, error.to_string()))?;
+        let user = UserRow::admin(&self.admin, hashed, given.is_none(), SystemClock.wall().secs);
+        runtime.block_on(database.commit(Change::default().put(&user), None)).map_err(broken)?;
         Ok(given.is_none().then_some(password))
     }
 }

@@ -17,6 +17,9 @@ use std::sync::Arc;
 pub trait ManageBackend: Send + Sync + 'static {
     /// Tells whom the gateway knows. The next request of every client goes by it.
     fn set_identities(&self, identities: Arc<Identities>);
+    /// What this gateway's own rows are kept under in the control database ([`crate::rows::AdapterRow`]); empty where the
+    /// database is this gateway's alone.
+    fn gateway(&self) -> String;
     /// Every adapter that there is, serving or not.
     async fn adapters(&self) -> Vec<Adapter>;
     /// Adds an adapter, and serves it if it is enabled. *Errors:* 409 when it is there; 422 when the port cannot be had.

@@ -101,7 +101,7 @@ tables! {
     metadata_stores: MetadataStoreConfig, Backup, |row| row.name.clone(), [];
     cold_stores: ColdStoreConfig, Backup, |row| row.name.clone(), ["secret_key"];
     shares: ShareConfig, Backup, |row| row.name.clone(), [];
-    adapters: AdapterRow, Backup, |row| row.kind.name().to_owned(), [];
+    adapters: AdapterRow, Backup, |row| AdapterRow::key_of(&row.gateway, row.kind), [];
     settings: SettingRow, Backup, |row| row.key.clone(), [];
     sessions: SessionRow, Here, |row| SessionRow::key_of(&row.user, &row.id), [];
     idempotency: IdempotencyRow, Here, |row| row.id.clone(), [];

@@ -22,6 +22,10 @@ impl ManageBackend for Runtime {
         self.identities.set(identities);
     }
 
+    fn gateway(&self) -> String {
+        String::new()
+    }
+
     async fn adapters(&self) -> Vec<Adapter> {
         Vec::new()
     }

@@ -136,6 +136,11 @@ class Client:
         results = self.nfs(8, arguments, f"create {name}")
         return results.opaque() if results.u32() else self.lookup(name)
 
+    def set_owner(self, name, uid, gid, mode):
+        """Gives a file at the root of the export to somebody."""
+        sattr = struct.pack(">6I", 1, mode, 1, uid, 1, gid) + struct.pack(">3I", 0, 0, 0)
+        self.nfs(2, opaque(self.lookup(name)) + sattr + struct.pack(">I", 0), f"setattr {name}")
+
     def remove(self, name):
         self.nfs(12, opaque(self.root) + opaque(name.encode()), f"remove {name}")
 

@@ -10,13 +10,14 @@ from common import CI, ROOT, Failed, check, run, say, tail
 
 # Which Rust tests belong to which group, as nextest filter sets; the one place to look.
 FILTERS = {
-    "unit": "not (package(dfs-tests) or package(dfs-lab) or (package(dfs-store) and test(/^postgres::live::/)))",
+    "unit": "not (package(dfs-tests) or package(dfs-lab) or ((package(dfs-store) or package(dfs-control)) and test(/postgres::live::/)))",
     "model": "package(dfs-tests) and test(/^model::/)",
     "crash": "package(dfs-tests) and test(/^(sim|crash)::/)",
     "crash-replay": "package(dfs-tests) and test(/cut_at_any_step/)",
     "tidy": "package(dfs-lab)",
     "s3": "package(dfs-cold) and test(/::s3_/)",
     "metadata": "package(dfs-store) and test(/^postgres::live::/)",
+    "control": "package(dfs-control) and test(/postgres::live::/)",
 }
 
 # The same for plain `cargo test`, where nextest is not installed: package arguments, name filters, and what is skipped.
@@ -27,6 +28,7 @@ PLAIN = {
     "crash-replay": (["-p", "dfs-tests"], ["cut_at_any_step"], None),
     "tidy": (["-p", "dfs-lab"], [], None),
     "metadata": (["-p", "dfs-store"], ["postgres::live::"], None),
+    "control": (["-p", "dfs-control"], ["postgres::live::"], None),
     "s3": (["-p", "dfs-cold"], ["::s3_"], None),
 }
 

@@ -13,7 +13,7 @@ import time
 
 import common
 
-ORDER = ["lint", "unit", "model", "crash", "metadata", "fence", "s3", "mount", "readme", "posix", "hostile", "scale", "bench",
+ORDER = ["lint", "unit", "model", "crash", "metadata", "control", "fence", "s3", "mount", "readme", "posix", "hostile", "scale", "bench",
          "fuzz"]
 NOT_BY_DEFAULT = {"fuzz"}
 

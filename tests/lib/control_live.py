@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import shutil
 import socket
 import threading
 import time
@@ -293,7 +294,7 @@ def followed(group):
             with gateway.running("first", setting) as first:
                 boss = rest.admin(first)
                 first.share("first")
-                with gateway.running("other", setting) as other:
+                with beside(first, setting) as other:
                     seen = rest.admin(other)
                     boss.post("/users", {"name": "ann", "password": "a password of the tests", "uid": 2001}).must(201)
                     at = time.monotonic()
@@ -317,6 +318,22 @@ def followed(group):
 
 
 SOON_ELSEWHERE = 1.0
+
+
+@contextlib.contextmanager
+def beside(first, setting):
+    """A second gateway on the first one's control database: it has a folder of its own, and the first one's keys."""
+    with common.temp_folder("beside") as folder:
+        other = gateway.Gateway(folder, setting).init()
+        for key in ("secrets.key", "token.key"):
+            shutil.copy(first.data / key, other.data / key)
+        try:
+            yield other.start()
+        except BaseException:
+            common.say(f"  log of the other gateway:\n{common.tail(other.log())}")
+            raise
+        finally:
+            other.stop(30)
 
 
 def together(boss, seen):

@@ -85,6 +85,47 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
+/// What deriving a key from a passphrase costs; stored beside what the key protects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DerivationCost {
+    /// Memory in KiB.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub passes: u32,
+    /// Lanes.
+    pub lanes: u32,
+}
+
+impl DerivationCost {
+    /// For files that an attacker may try at leisure: 64 MiB, three passes.
+    pub const FILE: DerivationCost = DerivationCost { memory_kib: 64 * 1024, passes: 3, lanes: 1 };
+    /// Most that is accepted from a file: a hostile one must not take all memory or a day.
+    pub const MAX: DerivationCost = DerivationCost { memory_kib: 1024 * 1024, passes: 32, lanes: 16 };
+
+    /// Whether it is within [`DerivationCost::MAX`].
+    #[must_use]
+    pub fn is_bearable(&self) -> bool {
+        let max = DerivationCost::MAX;
+        self.memory_kib <= max.memory_kib && self.passes <= max.passes && self.lanes <= max.lanes
+    }
+}
+
+/// Derives a key from a passphrase by argon2id. Takes tenths of a second on purpose: not for async threads.
+///
+/// *Errors:* [`PasswordError::Hash`] for a cost that is not bearable or makes no sense, or a salt below 8 bytes.
+pub fn derive_key(passphrase: &str, salt: &[u8], cost: DerivationCost) -> Result<[u8; 32], PasswordError> {
+    if !cost.is_bearable() {
+        return Err(PasswordError::Hash);
+    }
+    let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32));
+    let params = params.map_err(|_| PasswordError::Hash)?;
+    let mut key = [0; 32];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(passphrase.as_bytes(), salt, &mut key)
+        .map_err(|_| PasswordError::Hash)?;
+    Ok(key)
+}
+
 /// The NT hash of a password in hex: what SMB's NTLM proves knowledge of. It is as good as the password to whoever has it,
 /// and must be stored sealed only. *Spec:* MS-NLMP §3.3.1, MD4 of the UTF-16LE password.
 #[must_use]
@@ -126,6 +167,24 @@ mod tests {
         // MS-NLMP §4.2.2.1.2: the password "Password".
         assert_eq!(nt_hash("Password"), "a4f49c406510bdcab6824ee7c30fd852");
         assert_eq!(nt_hash(""), "31d6cfe0d16ae931b73c59d7e0c089c0");
+    }
+
+    #[test]
+    fn derived_key_depends_on_passphrase_salt_and_cost_and_a_hostile_cost_is_refused() {
+        let cost = DerivationCost { memory_kib: 64, passes: 1, lanes: 1 };
+        let key = derive_key("open sesame", b"saltsalt", cost).unwrap();
+        assert_eq!(derive_key("open sesame", b"saltsalt", cost).unwrap(), key);
+        assert_ne!(derive_key("open sesamE", b"saltsalt", cost).unwrap(), key);
+        assert_ne!(derive_key("open sesame", b"saltsalT", cost).unwrap(), key);
+        let dearer = DerivationCost { passes: 2, ..cost };
+        assert_ne!(derive_key("open sesame", b"saltsalt", dearer).unwrap(), key);
+        for hostile in [
+            DerivationCost { memory_kib: u32::MAX, ..cost },
+            DerivationCost { passes: u32::MAX, ..cost },
+            DerivationCost { memory_kib: 0, ..cost },
+        ] {
+            assert_eq!(derive_key("open sesame", b"saltsalt", hostile), Err(PasswordError::Hash));
+        }
     }
 
     #[test]

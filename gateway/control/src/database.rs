@@ -214,14 +214,10 @@ impl ControlDatabase {
     ///
     /// *Errors:* [`DatabaseError::Conflict`] when something was changed since; the store's. *Cancel:* it happens all the same.
     pub async fn commit(&self, change: Change, audit: Option<AuditRecord>) -> Result<(), DatabaseError> {
-        let turn = self.inner.turn.clone().lock_owned().await;
+        let mut turn = self.inner.turn.clone().lock_owned().await;
         let inner = self.inner.clone();
         // In a task of its own: a caller who goes away must not leave a commit that the mirror does not know.
-        apart(async move {
-            let mut turn = turn;
-            inner.commit(&mut turn, &change, audit.as_ref()).await
-        })
-        .await
+        apart(async move { inner.commit(&mut turn, &change, audit.as_ref()).await }).await
     }
 
     /// Thinks a change out on the newest rows and commits it, again when another gateway was quicker. Nothing else is
@@ -234,14 +230,11 @@ impl ControlDatabase {
     ) -> Result<T, E> {
         let mut tries = 0;
         loop {
-            let turn = self.inner.turn.clone().lock_owned().await;
+            let mut turn = self.inner.turn.clone().lock_owned().await;
             let planned = plan(&self.inner.mirror.load())?;
             let (change, audit) = (planned.change, planned.audit);
             let inner = self.inner.clone();
-            let done = apart(async move {
-                let mut turn = turn;
-                inner.commit(&mut turn, &change, audit.as_ref()).await
-            });
+            let done = apart(async move { inner.commit(&mut turn, &change, audit.as_ref()).await });
             match done.await {
                 Ok(()) => return Ok(planned.answer),
                 Err(DatabaseError::Conflict) if tries < TRIES_MAX => tries += 1,
@@ -270,19 +263,20 @@ impl ControlDatabase {
         self.inner.store.revision().await.map(drop)
     }
 
-    /// Puts these rows in place of all that there are, in one transaction.
+    /// Puts these rows in place of all that there are, in one transaction, if what there is allows it.
     pub(crate) async fn replace(
         &self,
         rows: Snapshot,
+        allowed: impl FnOnce(&Snapshot) -> bool,
         audit: Option<AuditRecord>,
-    ) -> Result<(), DatabaseError> {
-        let turn = self.inner.turn.clone().lock_owned().await;
+    ) -> Result<bool, DatabaseError> {
+        let mut turn = self.inner.turn.clone().lock_owned().await;
+        if !allowed(&self.inner.mirror.load()) {
+            return Ok(false);
+        }
         let inner = self.inner.clone();
-        apart(async move {
-            let mut turn = turn;
-            inner.keep(&mut turn, rows, None, audit.as_ref()).await
-        })
-        .await
+        apart(async move { inner.keep(&mut turn, rows, None, audit.as_ref()).await }).await?;
+        Ok(true)
     }
 }
 

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod backup;
 mod brake;
 mod change;
 mod copies;
@@ -23,6 +24,8 @@ pub mod rows;
 pub mod secrets;
 mod sessions;
 mod store;
+#[cfg(test)]
+mod testing;
 mod tokens;
 mod users;
 

@@ -4,6 +4,8 @@
 //! whole or not at all, and only on the revision that it was made for. A commit that is made again after a lost answer finds
 //! its own revision taken, so it cannot happen twice.
 
+#[cfg(test)]
+mod conformance;
 mod embedded;
 mod postgres;
 

@@ -26,7 +26,14 @@ pub fn cold(name: &str, secret: &str) -> ColdStoreConfig {
 /// One row of each kind.
 pub fn one_of_each() -> Change {
     let settings = SettingRow { key: "logging.level".to_owned(), value: serde_json::json!("debug") };
-    let adapter = AdapterRow { kind: AdapterKind::Nfs, enabled: true, listen: None, settings: None };
+    let adapter = AdapterRow {
+        gateway: "alpha".to_owned(),
+        kind: AdapterKind::Nfs,
+        enabled: true,
+        removed: false,
+        listen: None,
+        settings: None,
+    };
     let answer = IdempotencyRow {
         id: "key".to_owned(),
         body_hash: "hash".to_owned(),

@@ -10,6 +10,7 @@ pub mod config;
 mod limits;
 mod listeners;
 mod logging;
+mod logs;
 pub mod metrics;
 mod ready;
 mod runtime;

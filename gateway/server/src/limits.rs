@@ -5,7 +5,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Fewer than this and a busy gateway runs out: 4096 connections, 1024 warm regions, a segment each 64 MiB of journal, and
 /// a file for every pack that is written or read in a directory.
-const FILES_ENOUGH: u64 = 65_536;
+pub(crate) const FILES_ENOUGH: u64 = 65_536;
 
 /// Takes its memory in plain pages. The allocator asks for huge ones, and the kernel then backs 2 MiB wherever a few KiB of them
 /// are used, also later and by itself (`khugepaged` joins pages of memory that was given back): resident memory grew by a third

@@ -23,6 +23,7 @@ pub const METRICS: &[(&str, &str, &[&str], &str)] = &[
         &["share"],
         "Files that are not flushed because their bytes in the journal are damaged.",
     ),
+    ("dfs_server_log_lines_dropped_total", "lines", &[], "Lines of the log that could not be written."),
     ("dfs_server_dirty_bytes", "bytes", &["share"], "Bytes whose only durable copy is the journal."),
     (
         "dfs_server_oldest_undurable_seconds",

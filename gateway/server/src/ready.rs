@@ -14,6 +14,8 @@ use std::path::Path;
 
 /// Held by the running gateway.
 pub(crate) const LOCK_FILE: &str = "lock";
+/// Its door for commands of this machine, open to the folder's owner only.
+pub(crate) const SOCKET_FILE: &str = "control.sock";
 /// Its process id.
 const PID_FILE: &str = "pid";
 /// Its process id and addresses, once it serves.

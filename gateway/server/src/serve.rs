@@ -26,7 +26,7 @@ pub(crate) const CONTROL_FILE: &str = "control.redb";
 /// How long threads that block may go on at the end: in order, none does; a start that was cut short may be reading.
 const THREADS_WITHIN: Duration = Duration::from_secs(2);
 /// How long requests under way may take to end at a stop, by default.
-const SHUTDOWN_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const SHUTDOWN_WITHIN: Duration = Duration::from_secs(30);
 
 impl From<OpenFailure> for Failure {
     fn from(failure: OpenFailure) -> Self {
@@ -65,6 +65,7 @@ pub(crate) fn run(
 
 async fn serve(config: Config, data_dir: &Path, folder: &Folder) -> Result<(), Failure> {
     let mut signals = Signals::catch()?;
+    tokio::spawn(crate::logging::reopen_on_hangup());
     let prometheus = start_metrics()?;
     let listeners = Listeners::bind(&config).await?;
     let addresses = listeners.addresses().map_err(|error| Failure::new(1, error.to_string()))?;

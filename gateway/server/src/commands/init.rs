@@ -1,5 +1,6 @@
 //! `dfs init`: configuration, data folder, keys, administrator.
 
+use super::config_command::write_config;
 use super::{Failure, cannot};
 use crate::runtime::Folder;
 use crate::system::{OsEntropy, SystemClock};
@@ -44,7 +45,7 @@ impl Init {
         let _lock = Folder::lock(&data_dir)?;
         make_key(&data_dir.join(crate::serve::TOKEN_KEY_FILE))?;
         let made = self.make_admin(&data_dir)?;
-        write_config(config, &data_dir)?;
+        write_config(config, &data_dir, true)?;
         println!("configuration {}", config.display());
         println!("data folder   {}", data_dir.display());
         if let Some(password) = made {
@@ -118,18 +119,6 @@ fn make_key(path: &Path) -> Result<(), Failure> {
     written
         .and_then(|()| std::fs::rename(&aside, path))
         .map_err(|error| cannot("write the key", path, &error))
-}
-
-fn write_config(path: &Path, data_dir: &Path) -> Result<(), Failure> {
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent).map_err(|error| cannot("make the folder", parent, &error))?;
-    }
-    let quoted = serde_json::to_string(&data_dir.display().to_string())
-        .map_err(|error| Failure::new(2, error.to_string()))?;
-    let text = format!(
-        "# Configuration of the gateway. Every key is optional but data_dir; deploy/config.sample.yaml explains them all.\ndata_dir: {quoted}\n"
-    );
-    std::fs::write(path, text).map_err(|error| cannot("write", path, &error))
 }
 
 fn password_from_stdin() -> Result<String, Failure> {

@@ -1,12 +1,21 @@
 //! The commands of `dfs`.
 
+mod completion;
+mod config_command;
+mod config_edit;
+mod doctor;
 mod init;
+mod local;
+mod logs;
+mod man;
 mod start;
 mod status;
 mod stop;
+mod version;
 
-use clap::{Parser, Subcommand};
-use std::io;
+use crate::config;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,14 +25,39 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The tiered-storage cache gateway: serves files over NFS, keeps blocks in memory, on NVMe and in an object store.
 #[derive(Parser)]
-#[command(name = "dfs", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "dfs", version, propagate_version = true, arg_required_else_help = true, after_long_help = AFTER_HELP)]
 struct Cli {
-    /// Configuration file.
-    #[arg(long, global = true, env = "DFS_CONFIG", default_value = "/etc/dfs/config.yaml")]
-    config: PathBuf,
+    #[command(flatten)]
+    common: Common,
     #[command(subcommand)]
     command: Command,
 }
+
+/// What every command takes.
+#[derive(Args, Clone, Debug)]
+struct Common {
+    /// Configuration file.
+    #[arg(
+        long,
+        global = true,
+        env = "DFS_CONFIG",
+        value_name = "PATH",
+        default_value = "/etc/dfs/config.yaml"
+    )]
+    config: PathBuf,
+    /// Put a setting over the environment and the file, for this command; may be repeated.
+    #[arg(long, global = true, value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+}
+
+const AFTER_HELP: &str = "\
+Settings: the command line (--set) goes before the environment, that before the file, that before the defaults. Every key of
+the file is a variable of the environment too: DFS_SECTION__KEY, for instance DFS_JOURNAL__SIZE=16GiB or
+DFS_METADATA__POSTGRES__URL=…; the two keys without a section are DFS_DATA_DIR and DFS_SHUTDOWN_TIMEOUT. `dfs config show`
+tells where each setting comes from.
+
+Exit codes: 0 done; 1 anything else; 2 usage or configuration; 3 no gateway runs; 4 another gateway runs on the folder, or a
+port is in use; 5 the data folder cannot be used (missing, not writable, full); 6 data is damaged or of a newer format.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -35,8 +69,18 @@ enum Command {
     Stop(stop::Stop),
     /// Tells whether the gateway runs and how it is.
     Status(status::Status),
+    /// Shows the gateway's log.
+    Logs(logs::Logs),
+    /// Makes, shows, checks and changes the configuration.
+    Config(config_command::ConfigCommand),
+    /// Looks for what is wrong or will be, and says what to fix.
+    Doctor(doctor::Doctor),
+    /// Prints the completion script of a shell.
+    Completion(completion::Completion),
+    /// Writes the manual pages.
+    Man(man::Man),
     /// Tells the version.
-    Version,
+    Version(version::VersionCommand),
 }
 
 /// Why a command failed, with its exit code.
@@ -87,46 +131,91 @@ impl Failure {
 pub fn run() -> ExitCode {
     // One TLS provider for the process, before anything could ask for one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let cli = Cli::parse();
-    let done = match cli.command {
-        Command::Init(command) => command.run(&cli.config),
-        Command::Start(command) => command.run(&cli.config),
-        Command::Stop(command) => command.run(&cli.config),
-        Command::Status(command) => command.run(&cli.config),
-        Command::Version => {
-            println!("dfs {VERSION}");
-            Ok(())
-        }
-    };
-    match done.map_err(Failure::with_advice) {
+    clap_complete::CompleteEnv::with_factory(Cli::command).complete();
+    let Cli { common, command } = Cli::parse();
+    match run_command(command, &common).map_err(Failure::with_advice) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("dfs: {}", failure.message);
+            if !failure.message.is_empty() {
+                eprintln!("dfs: {}", failure.message);
+            }
             ExitCode::from(failure.code)
         }
     }
 }
 
-/// Reads the configuration and its data folder.
-fn configured(path: &Path) -> Result<(crate::Config, PathBuf), Failure> {
-    if !path.exists() {
-        return Err(Failure::new(
-            2,
-            format!(
-                "there is no configuration {}: run `dfs init` first, or name one with --config",
-                path.display()
-            ),
-        ));
+fn run_command(command: Command, common: &Common) -> Result<(), Failure> {
+    match command {
+        Command::Init(command) => command.run(&common.config),
+        Command::Start(command) => command.run(common),
+        Command::Stop(command) => command.run(common),
+        Command::Status(command) => command.run(common),
+        Command::Logs(command) => command.run(common),
+        Command::Config(command) => command.run(common),
+        Command::Doctor(command) => command.run(common),
+        Command::Completion(command) => command.run(),
+        Command::Man(command) => command.run(),
+        Command::Version(command) => command.run(),
     }
-    let config = crate::config::load(path).map_err(|error| Failure::new(2, error.to_string()))?;
-    let data_dir = config.data_dir.clone();
-    let data_dir = data_dir.ok_or_else(|| {
-        Failure::new(
-            2,
-            format!("{}: data_dir is missing: name the folder of the local state", path.display()),
-        )
-    })?;
-    Ok((config, data_dir))
+}
+
+impl Common {
+    /// Reads the configuration, with the environment and --set over it.
+    fn loaded(&self) -> Result<config::Loaded, Failure> {
+        if !self.config.exists() {
+            return Err(Failure::new(
+                2,
+                format!(
+                    "there is no configuration {}: run `dfs init` first, or name one with --config",
+                    self.config.display()
+                ),
+            ));
+        }
+        config::load_with(&self.config, &config::process_environment(), &self.set)
+            .map_err(|error| Failure::new(2, error.to_string()))
+    }
+
+    /// Reads the configuration and its data folder.
+    fn configured(&self) -> Result<(config::Config, PathBuf), Failure> {
+        let config = self.loaded()?.config;
+        let data_dir = config.data_dir.clone();
+        let data_dir = data_dir.ok_or_else(|| {
+            Failure::new(
+                2,
+                format!("{}: data_dir is missing: name the folder of the local state", self.config.display()),
+            )
+        })?;
+        Ok((config, data_dir))
+    }
+}
+
+/// Writes to standard output. A reader that went away is no failure.
+fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Shows a value in a form that programs read.
+fn print_as(form: Form, value: &impl serde::Serialize) -> Result<(), Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::new(1, error.to_string());
+    let text = match form {
+        Form::Yaml => serde_saphyr::to_string(value).map_err(|error| failed(&error))?,
+        _ => serde_json::to_string_pretty(value).map_err(|error| failed(&error))? + "\n",
+    };
+    print(&text);
+    Ok(())
+}
+
+/// How an answer is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// For people.
+    #[value(alias = "text")]
+    Table,
+    /// As JSON.
+    Json,
+    /// As YAML.
+    Yaml,
 }
 
 /// Waits between two looks at another process.

@@ -1,6 +1,6 @@
 //! `dfs start`: runs the gateway, or starts it in the background and waits until it serves.
 
-use super::{Failure, configured, pause};
+use super::{Common, Failure, pause};
 use crate::ready::{ready, running_pid};
 use crate::runtime::Folder;
 use clap::Args;
@@ -16,20 +16,20 @@ const START_WAIT: Duration = Duration::from_secs(120);
 /// Starts the gateway.
 #[derive(Args)]
 pub(super) struct Start {
-    /// Stay in the foreground and log to standard error.
+    /// Stay in the foreground and log to standard error, or to --log-file.
     #[arg(long)]
     foreground: bool,
-    /// Log file of a start in the background; default `dfs.log` in the data folder.
-    #[arg(long)]
+    /// Log file of a start in the background [default: logging.file, else dfs.log in the data folder].
+    #[arg(long, value_name = "PATH")]
     log_file: Option<PathBuf>,
-    /// Also write the process id here.
-    #[arg(long)]
+    /// Also write the process id here; removed at an orderly end.
+    #[arg(long, value_name = "PATH")]
     pid_file: Option<PathBuf>,
 }
 
 impl Start {
-    pub(super) fn run(&self, config_path: &Path) -> Result<(), Failure> {
-        let (config, data_dir) = configured(config_path)?;
+    pub(super) fn run(&self, common: &Common) -> Result<(), Failure> {
+        let (config, data_dir) = common.configured()?;
         if self.foreground {
             // Before the log file, which may be in the folder: what is wrong with the folder is told as such.
             let folder = Folder::lock(&data_dir)?;
@@ -46,18 +46,21 @@ impl Start {
                 ),
             ));
         }
-        self.in_background(config_path, &data_dir)
+        let log = self.log_file.clone().or(config.logging.file);
+        self.in_background(common, &data_dir, &log.unwrap_or_else(|| data_dir.join(crate::logging::FILE)))
     }
 
-    fn in_background(&self, config_path: &Path, data_dir: &Path) -> Result<(), Failure> {
-        let log = self.log_file.clone().unwrap_or_else(|| data_dir.join("dfs.log"));
+    fn in_background(&self, common: &Common, data_dir: &Path, log: &Path) -> Result<(), Failure> {
         let exe = std::env::current_exe()
             .map_err(|error| Failure::new(1, format!("cannot find this program: {error}")))?;
         // What the gateway says before it logs comes through a pipe: a full disk must not swallow it.
         let failed = |error: std::io::Error| Failure::new(1, format!("cannot start: {error}"));
         let (said, stderr) = std::io::pipe().map_err(failed)?;
         let mut command = Command::new(exe);
-        command.arg("--config").arg(config_path).args(["start", "--foreground", "--log-file"]).arg(&log);
+        command.arg("--config").arg(&common.config).args(["start", "--foreground", "--log-file"]).arg(log);
+        for set in &common.set {
+            command.arg("--set").arg(set);
+        }
         if let Some(pid_file) = &self.pid_file {
             command.arg("--pid-file").arg(pid_file);
         }
@@ -67,7 +70,7 @@ impl Start {
         // With the command goes this process's own end for writing, so that reading comes to an end.
         drop(command);
         let said = std::thread::spawn(move || std::io::read_to_string(said).unwrap_or_default());
-        wait_until_ready(&mut child, data_dir, said, &log)
+        wait_until_ready(&mut child, data_dir, said, log)
     }
 }
 

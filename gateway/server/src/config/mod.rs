@@ -1,20 +1,33 @@
-//! The configuration file: YAML, every key optional, unknown keys refused with the nearest known one named.
+//! The configuration: YAML, every key optional, unknown keys refused with the nearest known one named.
 //!
-//! Precedence: command line, then the file, then defaults computed from the machine (a tenth of the disk for the journal, a
-//! quarter of the memory …).
+//! Precedence: command line, then environment (`DFS_SECTION__KEY`), then the file, then defaults, some of them computed from
+//! the machine (a tenth of the disk for the journal, a quarter of the memory …). Settings that the control plane may change
+//! live are kept in its database and go before all of these but the command line.
 
+mod environment;
+mod keys;
+mod lines;
 mod load;
+mod machine;
+mod remote;
+mod show;
 mod values;
 
-pub use load::{ConfigError, load};
+pub use keys::schema;
+pub use load::{ConfigError, Loaded, Source, load, load_with};
+pub(crate) use load::{Wrong, bad_level, check_text, process_environment};
+pub(crate) use machine::{Finding, certificates, check_machine};
+pub use remote::{ControlDatabaseConfig, DatabaseConfig, TlsConfig, TlsMode};
+pub(crate) use show::{as_json, as_yaml, effective, sizes_of};
 pub use values::{Duration, Size};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Everything that can be configured.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Folder of all local state; made by `dfs init`, mode 0700.
@@ -25,8 +38,6 @@ pub struct Config {
     pub portmap: PortmapConfig,
     /// REST.
     pub control: ControlConfig,
-    /// The audit log.
-    pub audit: AuditConfig,
     /// Prometheus.
     pub metrics: MetricsConfig,
     /// The write-back journal.
@@ -43,6 +54,8 @@ pub struct Config {
     pub disk: DiskConfig,
     /// Names.
     pub metadata: MetadataConfig,
+    /// The record of who changed what.
+    pub audit: AuditConfig,
     /// Logs.
     pub logging: LoggingConfig,
     /// How long a stop waits for requests under way.
@@ -50,11 +63,12 @@ pub struct Config {
 }
 
 /// NFS and MOUNT, on one port.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)]
 pub struct NfsConfig {
+    /// Address and port.
     pub listen: SocketAddr,
+    /// Connections of all clients together; more are refused.
     pub max_connections: usize,
     /// Requests of one connection that run at the same time.
     pub max_requests_per_connection: usize,
@@ -80,11 +94,12 @@ impl Default for NfsConfig {
 }
 
 /// Portmap version 2, off by default.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)]
 pub struct PortmapConfig {
+    /// Whether it is served.
     pub enabled: bool,
+    /// Address and port.
     pub listen: SocketAddr,
 }
 
@@ -94,38 +109,26 @@ impl Default for PortmapConfig {
     }
 }
 
-/// TLS of a listener: 1.2 or newer. The files are read again when they change, and at SIGHUP.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TlsConfig {
-    /// PEM file of the certificate and those that lead to its root.
-    pub cert: PathBuf,
-    /// PEM file of its private key.
-    pub key: PathBuf,
-    /// PEM file of the certificates that clients must be signed by; without it clients need none.
-    #[serde(default)]
-    pub client_ca: Option<PathBuf>,
-}
-
 /// REST. Only loopback unless it has TLS, or `insecure_listen` says that plain HTTP on a network is meant.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)]
 pub struct ControlConfig {
+    /// Address and port.
     pub listen: SocketAddr,
+    /// Plain HTTP on an address that a network reaches is meant.
     pub insecure_listen: bool,
-    /// TLS; plain HTTP without it.
+    /// Certificate and key; with them the address need not be of this machine only.
     pub tls: Option<TlsConfig>,
-    /// Where users, shares and stores are kept; in the data folder without it.
-    pub database: Option<ControlDatabaseConfig>,
-    /// Requests that one address may send in a second.
+    /// Requests per second that one client address may make on the long run; twice as many at once.
     pub requests_per_second: u32,
-    /// Requests worked on at the same time.
+    /// Requests served at the same time; more are told to come later.
     pub max_requests: usize,
-    /// Logins that one address may try in a minute without the right password.
+    /// Wrong logins a minute that one client address may try.
     pub login_tries_per_minute: u32,
-    /// Hours after which a login ends that is not used.
+    /// Hours that a login lasts without being used.
     pub session_hours: u32,
+    /// The Postgres database of users, shares and stores, which gateways may share; default one in the data folder.
+    pub database: Option<ControlDatabaseConfig>,
 }
 
 impl Default for ControlConfig {
@@ -134,38 +137,26 @@ impl Default for ControlConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             insecure_listen: false,
             tls: None,
-            database: None,
             requests_per_second: 200,
             max_requests: 256,
             login_tries_per_minute: 10,
-            session_hours: 7 * 24,
+            session_hours: 168,
+            database: None,
         }
     }
 }
 
-/// The audit log.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Prometheus metrics at `/metrics`. Only loopback unless TLS or `insecure_listen`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct AuditConfig {
-    /// Days that records are kept.
-    pub keep_days: u32,
-}
-
-impl Default for AuditConfig {
-    fn default() -> Self {
-        AuditConfig { keep_days: 365 }
-    }
-}
-
-/// Prometheus metrics at `/metrics`. Only loopback unless it has TLS, or `insecure_listen`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)]
 pub struct MetricsConfig {
+    /// Whether there are any.
     pub enabled: bool,
+    /// Address and port.
     pub listen: SocketAddr,
+    /// Plain HTTP on an address that a network reaches is meant.
     pub insecure_listen: bool,
-    /// TLS; plain HTTP without it.
+    /// Certificate and key.
     pub tls: Option<TlsConfig>,
 }
 
@@ -177,7 +168,7 @@ impl Default for MetricsConfig {
 }
 
 /// The write-back journal.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JournalConfig {
     /// Bytes of pre-allocated log, shared by all shares; default a tenth of the disk, 1 to 64 GiB.
@@ -189,7 +180,7 @@ pub struct JournalConfig {
 }
 
 /// When dirty data goes to the object store.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FlushConfig {
     /// Age at which a record is flushed.
@@ -197,7 +188,7 @@ pub struct FlushConfig {
 }
 
 /// Packs in the object store.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PackConfig {
     /// Target bytes of a pack.
@@ -213,7 +204,7 @@ pub struct PackConfig {
 }
 
 /// Memory.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MemoryConfig {
     /// Bytes for caches and buffers; default a quarter of the memory, at least 256 MiB.
@@ -221,7 +212,7 @@ pub struct MemoryConfig {
 }
 
 /// The warm tier.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WarmConfig {
     /// Bytes on disk; `0` turns it off; default what fills the disk to 80 %.
@@ -231,7 +222,7 @@ pub struct WarmConfig {
 }
 
 /// The disk of the data folder.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DiskConfig {
     /// Creates are refused below this much free space; default 5 %, at least 1 GiB.
@@ -239,7 +230,7 @@ pub struct DiskConfig {
 }
 
 /// Names.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetadataConfig {
     /// Disk space set aside so that deleting works on a full disk.
@@ -248,91 +239,58 @@ pub struct MetadataConfig {
     pub postgres: Option<DatabaseConfig>,
 }
 
-/// Whether connections to the database are encrypted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TlsMode {
-    /// Always; the server's certificate and name are verified.
-    #[default]
-    On,
-    /// Never.
-    Off,
+/// The audit log.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditConfig {
+    /// Days that a record is kept.
+    pub keep_days: u32,
 }
 
-/// The shared metadata database.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DatabaseConfig {
-    /// `postgres://user@host:port/database`, without a password.
-    pub url: String,
-    /// File with the password.
-    #[serde(default)]
-    pub password_file: Option<PathBuf>,
-    /// Encryption.
-    #[serde(default)]
-    pub tls: TlsMode,
-    /// PEM file of the certificates to trust; default those of the system.
-    #[serde(default)]
-    pub ca: Option<PathBuf>,
-    /// Schema of the tables; default `dfs`.
-    #[serde(default)]
-    pub schema: Option<String>,
-    /// Most connections; default 16.
-    #[serde(default)]
-    pub connections: Option<usize>,
-    /// How long a share stays a gateway's that says nothing, and so how long another waits before it takes over; default 15 s.
-    #[serde(default)]
-    pub lease: Option<Duration>,
-    /// How long operations wait for a database that cannot be used before clients are told to come later; default 10 s.
-    #[serde(default)]
-    pub patience: Option<Duration>,
-}
-
-/// A Postgres database of the control plane; several gateways may share it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ControlDatabaseConfig {
-    /// `postgres://user@host:port/database`, without a password.
-    pub url: String,
-    /// File with the password.
-    #[serde(default)]
-    pub password_file: Option<PathBuf>,
-    /// Encryption.
-    #[serde(default)]
-    pub tls: TlsMode,
-    /// PEM file of the certificates to trust; default those of the system.
-    #[serde(default)]
-    pub ca: Option<PathBuf>,
-    /// Schema of the tables; default `dfs_control`.
-    #[serde(default)]
-    pub schema: Option<String>,
-    /// Most connections; default 4.
-    #[serde(default)]
-    pub connections: Option<usize>,
+impl Default for AuditConfig {
+    fn default() -> Self {
+        AuditConfig { keep_days: 365 }
+    }
 }
 
 /// Form of the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[allow(missing_docs)]
 pub enum LogFormat {
+    /// A line for people.
     #[default]
     Text,
+    /// An object a line.
     Json,
 }
 
 /// Logs.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoggingConfig {
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,dfs_nfs=debug`.
     pub level: String,
     /// Text or JSON.
     pub format: LogFormat,
+    /// File of a gateway in the background; default `dfs.log` in the data folder. One in the foreground logs to standard error.
+    pub file: Option<PathBuf>,
+    /// The file is put aside when it has so many bytes; `0` never.
+    pub rotate_bytes: Size,
+    /// The file is put aside when it is so old; `0s` never.
+    pub rotate_after: Duration,
+    /// Files that were put aside and are kept, as `FILE.1` (the newest), `FILE.2` …
+    pub keep_files: u32,
 }
 
 impl Default for LoggingConfig {
     fn default() -> Self {
-        LoggingConfig { level: "info".to_owned(), format: LogFormat::Text }
+        LoggingConfig {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+            file: None,
+            rotate_bytes: Size(64 << 20),
+            rotate_after: Duration(std::time::Duration::from_secs(7 * 86_400)),
+            keep_files: 8,
+        }
     }
 }

@@ -4,6 +4,8 @@ use crate::config::Config;
 use dfs_policy::{BudgetFacts, MemorySplit, Policy};
 
 const GIB: u64 = 1 << 30;
+/// Default of `metadata.reserve`.
+pub(crate) const RESERVE: u64 = 256 << 20;
 
 /// Bytes that everything gets.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +26,7 @@ pub(crate) fn sizes(config: &Config, total: u64, free: u64) -> Sizes {
     let default_segment = if journal >= 2 * GIB { 64 << 20 } else { 16 << 20 };
     let segment = config.journal.segment.map_or(default_segment.min(journal / 8).max(1 << 20), |size| size.0);
     let min_free = config.disk.min_free.map_or((total / 20).max(GIB), |size| size.0);
-    let reserve = config.metadata.reserve.map_or(256 << 20, |size| size.0);
+    let reserve = config.metadata.reserve.map_or(RESERVE, |size| size.0);
     let used = total.saturating_sub(free);
     let fills = (total / 10 * 8).saturating_sub(used).saturating_sub(journal).saturating_sub(reserve);
     let warm = config.warm.size.map_or(fills, |size| size.0);
@@ -33,13 +35,18 @@ pub(crate) fn sizes(config: &Config, total: u64, free: u64) -> Sizes {
 
 /// The memory budget of the whole process, divided.
 pub(crate) fn memory(config: &Config, policy: &dyn Policy, sizes: &Sizes) -> MemorySplit {
-    let budget = config.memory.budget.map_or_else(|| machine_memory() / 4, |size| size.0);
+    let budget = memory_budget(config);
     let pack_size = config.pack.size.map_or(16 << 20, |size| size.0);
     policy.budget(&BudgetFacts { budget, warm_size: sizes.warm, pack_size }).value
 }
 
+/// Bytes that the whole process may use for caches and buffers.
+pub(crate) fn memory_budget(config: &Config) -> u64 {
+    config.memory.budget.map_or_else(|| machine_memory() / 4, |size| size.0)
+}
+
 /// Bytes of memory of the machine, or of the control group that the process is confined to.
-fn machine_memory() -> u64 {
+pub(crate) fn machine_memory() -> u64 {
     let info = rustix::system::sysinfo();
     let machine = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit.max(1)));
     let confined =

@@ -6,7 +6,7 @@
 mod access;
 mod adopt;
 mod backend;
-mod budget;
+pub(crate) mod budget;
 mod copies;
 mod database;
 mod failed;
@@ -22,7 +22,7 @@ mod stores;
 
 pub(crate) use failed::FailedShare;
 pub(crate) use folder::{Folder, OpenFailure};
-pub(crate) use shares::LiveShare;
+pub(crate) use shares::{LiveShare, SYNC_MAX};
 pub(crate) use stores::LiveCold;
 
 use crate::config::Config;

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// Longest time until a record of a relaxed share is synced.
 const RELAXED_SYNC_MAX: Duration = Duration::from_millis(100);
 /// Default of `journal.sync_max`.
-const SYNC_MAX: Duration = Duration::from_secs(1);
+pub(crate) const SYNC_MAX: Duration = Duration::from_secs(1);
 /// Memory that one cell with its attributes takes, roughly.
 const CELL_BYTES: u64 = 1024;
 

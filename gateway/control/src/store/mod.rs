@@ -5,7 +5,7 @@
 //! its own revision taken, so it cannot happen twice.
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 mod embedded;
 mod postgres;
 

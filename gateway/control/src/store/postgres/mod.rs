@@ -10,6 +10,8 @@
 
 mod audit;
 mod link;
+#[cfg(test)]
+mod live;
 mod schema;
 mod work;
 

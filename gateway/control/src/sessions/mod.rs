@@ -9,6 +9,9 @@
 //! new password, another role, being disabled or deleted void it at once. Functions here are pure: they look at a snapshot and
 //! answer the change to be made.
 
+#[cfg(test)]
+mod tests;
+
 use crate::change::Change;
 use crate::mirror::Snapshot;
 use crate::rows::{IdempotencyRow, SessionRow, UserRow};

@@ -29,13 +29,13 @@ async fn lost_connections_lose_and_double_nothing() {
                 WHERE application_name LIKE 'dfs control %' AND pid <> pg_backend_pid()";
             while !done.load(Ordering::Relaxed) {
                 killed += sql.query(kill, &[]).await.unwrap().len();
-                tokio::time::sleep(Duration::from_millis(7)).await;
+                tokio::time::sleep(Duration::from_millis(12)).await;
             }
             killed
         })
     };
     let (mut sure, mut unsure) = (0, 0);
-    for _ in 0..150 {
+    for _ in 0..60 {
         match raised(&gateway).await {
             Ok(()) => sure += 1,
             Err(DatabaseError::Unsure(_)) => unsure += 1,
@@ -48,7 +48,7 @@ async fn lost_connections_lose_and_double_nothing() {
     drop(gateway);
     let counted = bed.gateway().await.get::<UserRow>("ann").unwrap().token_version - 1;
     eprintln!("{sure} changes for sure, {unsure} unsure, {counted} counted, {killed} connections ended");
-    assert!(killed > 50 && sure > 100, "{killed} connections ended, {sure} changes");
+    assert!(killed > 20 && sure > 30, "{killed} connections ended, {sure} changes");
     assert!((sure..=sure + unsure).contains(&counted), "{counted} of {sure} and {unsure}");
 }
 

@@ -104,7 +104,7 @@ def kept(group, name, setting, wipe):
 
 def raised(data):
     """The same file with a format number that nobody knows yet. The number stands behind the mark of eight bytes."""
-    return data[:8] + (int.from_bytes(data[8:12], "little") + 40).to_bytes(4, "little") + data[12:]
+    return data[:8] + (int.from_bytes(data[8:10], "little") + 40).to_bytes(2, "little") + data[10:]
 
 
 def wipe_embedded(server, shell):

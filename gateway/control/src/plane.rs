@@ -7,10 +7,60 @@ use crate::jobs::Jobs;
 use crate::rows::UserRow;
 use crate::sessions;
 use crate::tokens::{Claims, TokenKeys};
+use axum::extract::ConnectInfo;
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
 use dfs_auth::password::{PasswordError, PasswordHash};
 use dfs_model::{Clock, Entropy, Monotonic};
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+/// Where a connection comes from; a program on this machine counts as its loopback.
+#[derive(Clone, Copy, Debug)]
+pub struct From(SocketAddr);
+
+impl std::convert::From<SocketAddr> for From {
+    fn from(at: SocketAddr) -> From {
+        From(at)
+    }
+}
+
+impl std::convert::From<tokio::net::unix::SocketAddr> for From {
+    fn from(_: tokio::net::unix::SocketAddr) -> From {
+        From(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+}
+
+/// A listener whose connections come from where [`From`] says.
+struct Entrance<L>(L);
+
+impl<L> axum::serve::Listener for Entrance<L>
+where
+    L: axum::serve::Listener,
+    L::Addr: Into<From>,
+{
+    type Io = L::Io;
+    type Addr = From;
+
+    async fn accept(&mut self) -> (L::Io, From) {
+        let (io, at) = self.0.accept().await;
+        (io, at.into())
+    }
+
+    fn local_addr(&self) -> std::io::Result<From> {
+        self.0.local_addr().map(Into::into)
+    }
+}
+
+impl<L> Connected<IncomingStream<'_, Entrance<L>>> for From
+where
+    L: axum::serve::Listener,
+    L::Addr: Into<From>,
+{
+    fn connect_info(stream: IncomingStream<'_, Entrance<L>>) -> From {
+        *stream.remote_addr()
+    }
+}
 
 /// What a control plane is made of.
 #[allow(missing_docs)]
@@ -82,12 +132,23 @@ impl ControlPlane {
     /// Serves until `stop` resolves, then lets requests under way end.
     ///
     /// *Errors:* the listener's.
-    pub async fn serve(
+    pub async fn serve<L>(
         self: Arc<Self>,
-        listener: tokio::net::TcpListener,
+        listener: L,
         stop: impl Future<Output = ()> + Send + 'static,
-    ) -> std::io::Result<()> {
-        let app = crate::routes::router(self).into_make_service_with_connect_info::<SocketAddr>();
-        axum::serve(listener, app).with_graceful_shutdown(stop).await
+    ) -> std::io::Result<()>
+    where
+        L: axum::serve::Listener,
+        L::Addr: Into<From>,
+    {
+        let named = |mut request: axum::extract::Request| async {
+            if let Some(ConnectInfo(From(at))) = request.extensions().get::<ConnectInfo<From>>().copied() {
+                request.extensions_mut().insert(ConnectInfo(at));
+            }
+            request
+        };
+        let app = crate::routes::router(self).layer(axum::middleware::map_request(named));
+        let app = app.into_make_service_with_connect_info::<From>();
+        axum::serve(Entrance(listener), app).with_graceful_shutdown(stop).await
     }
 }

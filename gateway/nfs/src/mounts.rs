@@ -43,12 +43,34 @@ pub struct MountRecord {
 struct Known {
     since: Timestamp,
     heard: Timestamp,
+    /// Whether the client told of it.
+    told: bool,
+}
+
+#[derive(Default)]
+struct Table {
+    by_client: BTreeMap<IpAddr, BTreeMap<Bytes, Known>>,
+    /// Mounts of all clients.
+    count: usize,
+}
+
+impl Table {
+    /// Takes off what `ends` says of a client's mounts.
+    fn end(&mut self, client: IpAddr, ends: impl Fn(&Bytes, &Known) -> bool) {
+        let Some(paths) = self.by_client.get_mut(&client) else { return };
+        let before = paths.len();
+        paths.retain(|path, known| !ends(path, known));
+        self.count -= before - paths.len();
+        if paths.is_empty() {
+            self.by_client.remove(&client);
+        }
+    }
 }
 
 /// The mounts of all clients, by path.
 #[derive(Default)]
 pub(crate) struct Mounts {
-    known: Mutex<BTreeMap<IpAddr, BTreeMap<Bytes, Known>>>,
+    known: Mutex<Table>,
 }
 
 /// The share that a mounted path is in.
@@ -56,60 +78,64 @@ fn share_of(path: &[u8]) -> &[u8] {
     path.split(|byte| *byte == b'/').find(|part| !part.is_empty()).unwrap_or_default()
 }
 
-fn total(known: &BTreeMap<IpAddr, BTreeMap<Bytes, Known>>) -> usize {
-    known.values().map(BTreeMap::len).sum()
-}
-
 impl Mounts {
-    /// Puts a mount down. One more than fits takes the place of the client's longest unheard one, or is left out.
+    /// Puts a mount down that a client told of.
     pub(crate) fn add(&self, client: IpAddr, path: &[u8], now: Timestamp, metrics: &NfsMetrics) {
-        let mut known = self.known.lock();
-        let full = total(&known) >= MOUNTS_MAX;
-        let of_client = known.entry(client).or_default();
-        if !of_client.contains_key(path) && (full || of_client.len() >= OF_CLIENT_MAX) {
+        self.put(client, path, now, true, metrics);
+    }
+
+    /// One more than fits takes the place of the client's longest unheard one, or is left out.
+    fn put(&self, client: IpAddr, path: &[u8], now: Timestamp, told: bool, metrics: &NfsMetrics) {
+        let mut table = self.known.lock();
+        let full = table.count >= MOUNTS_MAX;
+        let of_client = table.by_client.entry(client).or_default();
+        let before = of_client.len();
+        if !of_client.contains_key(path) && (full || before >= OF_CLIENT_MAX) {
             let oldest = of_client.iter().min_by_key(|(_, known)| known.heard).map(|(path, _)| path.clone());
             match oldest {
                 Some(oldest) => of_client.remove(&oldest),
                 None => {
-                    known.remove(&client);
+                    table.by_client.remove(&client);
                     return;
                 }
             };
         }
         let since = of_client.get(path).map_or(now, |before| before.since);
-        of_client.insert(Bytes::copy_from_slice(path), Known { since, heard: now });
-        metrics.mounts.set(total(&known) as f64);
+        of_client.insert(Bytes::copy_from_slice(path), Known { since, heard: now, told });
+        let after = of_client.len();
+        table.count = table.count + after - before;
+        metrics.mounts.set(table.count as f64);
     }
 
     /// Puts down that a client uses a share, where it has not told of a mount of it.
     pub(crate) fn seen(&self, client: IpAddr, share: &str, now: Timestamp, metrics: &NfsMetrics) {
         {
-            let mut known = self.known.lock();
-            let of_client = known.get_mut(&client).into_iter().flatten();
+            let mut table = self.known.lock();
+            let of_client = table.by_client.get_mut(&client).into_iter().flatten();
             let mut of_share = of_client.filter(|(path, _)| share_of(path) == share.as_bytes()).peekable();
             if of_share.peek().is_some() {
                 of_share.for_each(|(_, known)| known.heard = now);
                 return;
             }
         }
-        self.add(client, format!("/{share}").as_bytes(), now, metrics);
+        self.put(client, format!("/{share}").as_bytes(), now, false, metrics);
     }
 
-    /// Takes a path, or all, of a client off.
+    /// Takes a path, or all, of a client off. What it was only seen to use of the same share goes with the path: it is what a
+    /// restart had forgotten.
     pub(crate) fn remove(&self, client: IpAddr, path: Option<&DirPath>, metrics: &NfsMetrics) {
-        let mut known = self.known.lock();
-        if let Some(of_client) = known.get_mut(&client) {
-            of_client.retain(|known, _| path.is_some_and(|path| path.0 != *known));
-            if of_client.is_empty() {
-                known.remove(&client);
-            }
-        }
-        metrics.mounts.set(total(&known) as f64);
+        let mut table = self.known.lock();
+        table.end(client, |known, at| {
+            let ends =
+                |path: &DirPath| path.0 == *known || (!at.told && share_of(known) == share_of(&path.0));
+            path.is_none_or(ends)
+        });
+        metrics.mounts.set(table.count as f64);
     }
 
     /// Notes that a client was there until now.
     pub(crate) fn heard(&self, client: IpAddr, now: Timestamp) {
-        if let Some(of_client) = self.known.lock().get_mut(&client) {
+        if let Some(of_client) = self.known.lock().by_client.get_mut(&client) {
             of_client.values_mut().for_each(|known| known.heard = now);
         }
     }
@@ -122,22 +148,25 @@ impl Mounts {
         now: Timestamp,
         metrics: &NfsMetrics,
     ) {
-        let mut known = self.known.lock();
-        known.retain(|client, paths| {
-            let there = connected.contains(client);
-            paths.retain(|path, known| {
-                (there || now.secs - known.heard.secs < SILENT_MAX) && exists(share_of(path))
+        let mut table = self.known.lock();
+        let clients: Vec<IpAddr> = table.by_client.keys().copied().collect();
+        for client in clients {
+            let there = connected.contains(&client);
+            table.end(client, |path, known| {
+                let silent = !there && now.secs - known.heard.secs >= SILENT_MAX;
+                silent || !exists(share_of(path))
             });
-            !paths.is_empty()
-        });
-        metrics.mounts.set(total(&known) as f64);
+        }
+        metrics.mounts.set(table.count as f64);
     }
 
     /// All mounts, by client and path.
     pub(crate) fn list(&self) -> Vec<MountRecord> {
-        let known = self.known.lock();
-        let all =
-            known.iter().flat_map(|(client, paths)| paths.iter().map(move |(path, at)| (client, path, at)));
+        let table = self.known.lock();
+        let all = table
+            .by_client
+            .iter()
+            .flat_map(|(client, paths)| paths.iter().map(move |(path, at)| (client, path, at)));
         all.map(|(client, path, at)| MountRecord {
             client: *client,
             path: String::from_utf8_lossy(path).into_owned(),
@@ -150,8 +179,9 @@ impl Mounts {
     /// The list as MOUNT DUMP sends it, as much as fits.
     pub(crate) fn dump(&self) -> List<MountEntry> {
         let mut bytes = 0;
-        let known = self.known.lock();
-        let all = known.iter().flat_map(|(client, paths)| paths.keys().map(move |path| (client, path)));
+        let table = self.known.lock();
+        let all =
+            table.by_client.iter().flat_map(|(client, paths)| paths.keys().map(move |path| (client, path)));
         let entry = |(client, path): (&IpAddr, &Bytes)| MountEntry {
             host: HostName(Bytes::from(client.to_string())),
             path: DirPath(path.clone()),
@@ -195,8 +225,10 @@ mod tests {
         assert_eq!(paths(&mounts), [(1, "/docs/sub".to_owned()), (2, "/docs".to_owned())]);
         let list = mounts.list();
         assert_eq!((list[0].share.as_str(), list[1].since), ("docs", at(3)));
-        mounts.remove(ip(2), Some(&DirPath::from("/docs")), &metrics);
-        assert_eq!(paths(&mounts).len(), 1);
+        mounts.remove(ip(2), Some(&DirPath::from("/docs/sub")), &metrics);
+        assert_eq!(paths(&mounts).len(), 1, "mounted below the root before a restart");
+        mounts.remove(ip(1), Some(&DirPath::from("/docs")), &metrics);
+        assert_eq!(paths(&mounts).len(), 1, "another path than was told of");
     }
 
     #[test]
@@ -213,7 +245,7 @@ mod tests {
         for client in 0..2 * MOUNTS_MAX as u32 {
             mounts.add(IpAddr::from((10 << 24 | client).to_be_bytes()), b"/docs", at(1), &metrics);
         }
-        assert_eq!(mounts.list().len(), MOUNTS_MAX);
+        assert_eq!((mounts.list().len(), mounts.known.lock().count), (MOUNTS_MAX, MOUNTS_MAX));
     }
 
     #[test]
@@ -226,5 +258,6 @@ mod tests {
         mounts.heard(ip(3), at(SILENT_MAX));
         mounts.prune(&HashSet::from([ip(1)]), |share| share == b"docs", at(SILENT_MAX), &metrics);
         assert_eq!(paths(&mounts), [(1, "/docs".to_owned()), (3, "/docs".to_owned())]);
+        assert_eq!(mounts.known.lock().count, 2);
     }
 }

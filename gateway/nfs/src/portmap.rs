@@ -25,13 +25,25 @@ const DATAGRAM_MAX: usize = 1400;
 #[derive(Debug, Default)]
 pub struct PortmapTable(Mutex<Vec<Mapping>>);
 
+fn nfs_on(port: u16) -> [Mapping; 2] {
+    let tcp = |program, version| Mapping { program, version, protocol: TCP, port: u32::from(port) };
+    [tcp(NFS_PROGRAM, NFS_VERSION), tcp(mount::MOUNT_PROGRAM, mount::MOUNT_VERSION)]
+}
+
 impl PortmapTable {
     /// A table with NFS and MOUNT on one TCP port.
     #[must_use]
     pub fn with_nfs(port: u16) -> Arc<PortmapTable> {
-        let tcp = |program, version| Mapping { program, version, protocol: TCP, port: u32::from(port) };
-        let mappings = vec![tcp(NFS_PROGRAM, NFS_VERSION), tcp(mount::MOUNT_PROGRAM, mount::MOUNT_VERSION)];
-        Arc::new(PortmapTable(Mutex::new(mappings)))
+        Arc::new(PortmapTable(Mutex::new(nfs_on(port).to_vec())))
+    }
+
+    /// Says where NFS and MOUNT are now, or that they are nowhere.
+    pub fn set_nfs(&self, port: Option<u16>) {
+        let mut mappings = self.0.lock();
+        mappings.retain(|known| !matches!(known.program, NFS_PROGRAM | mount::MOUNT_PROGRAM));
+        if let Some(port) = port {
+            mappings.extend(nfs_on(port));
+        }
     }
 
     fn set(&self, mapping: Mapping) -> bool {

@@ -7,6 +7,7 @@
 
 pub mod commands;
 pub mod config;
+mod doors;
 mod limits;
 mod listeners;
 mod logging;
@@ -16,6 +17,7 @@ mod ready;
 mod runtime;
 mod serve;
 mod system;
+mod tls;
 
 pub use commands::{Failure, run};
 pub use config::Config;

@@ -1,5 +1,6 @@
 //! Metrics: the table of what this crate sets, and `/metrics` for Prometheus on a listener of its own.
 
+use crate::doors::Door;
 use crate::runtime::Runtime;
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
@@ -7,7 +8,6 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 
 /// Name, unit, labels and meaning of each.
 pub const METRICS: &[(&str, &str, &[&str], &str)] = &[
@@ -58,7 +58,7 @@ pub(crate) async fn gather(gateway: Arc<Runtime>, prometheus: PrometheusHandle) 
 }
 
 /// Serves until its task is ended.
-pub(crate) async fn serve(listener: TcpListener, gateway: Arc<Runtime>, prometheus: PrometheusHandle) {
+pub(crate) async fn serve(listener: Door, gateway: Arc<Runtime>, prometheus: PrometheusHandle) {
     let render = move || {
         let (gateway, prometheus) = (gateway.clone(), prometheus.clone());
         async move {

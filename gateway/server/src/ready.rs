@@ -20,6 +20,8 @@ pub(crate) const SOCKET_FILE: &str = "control.sock";
 const PID_FILE: &str = "pid";
 /// Its process id and addresses, once it serves.
 const READY_FILE: &str = "ready";
+/// In place of an address where nothing listens.
+const OFF: &str = "off";
 /// Last line of what is whole.
 const END: &str = "end";
 /// Length of both, spaces included: more than any content, less than any block of a disk.
@@ -29,11 +31,19 @@ const FILE_BYTES: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ready {
     pub pid: u32,
-    pub nfs: SocketAddr,
+    /// Nowhere, while the adapter does not serve.
+    pub nfs: Option<SocketAddr>,
     pub control: SocketAddr,
     pub metrics: Option<SocketAddr>,
     /// Shares that could not be opened when it began to serve.
     pub shares_failed: usize,
+}
+
+impl Ready {
+    /// Where NFS is served, in words.
+    pub fn nfs_shown(&self) -> String {
+        self.nfs.map_or_else(|| OFF.to_owned(), |at| at.to_string())
+    }
 }
 
 /// Whether a process holds the data folder's lock.
@@ -59,14 +69,15 @@ pub(crate) fn ready(data_dir: &Path) -> Option<Ready> {
 fn parse(text: &str) -> Option<Ready> {
     text.lines().any(|line| line == END).then_some(())?;
     let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let address = |name: &str| match value(name)? {
+        OFF => Some(None),
+        address => Some(Some(address.parse().ok()?)),
+    };
     Some(Ready {
         pid: value("pid")?.parse().ok()?,
-        nfs: value("nfs")?.parse().ok()?,
+        nfs: address("nfs")?,
         control: value("control")?.parse().ok()?,
-        metrics: match value("metrics")? {
-            "off" => None,
-            address => Some(address.parse().ok()?),
-        },
+        metrics: address("metrics")?,
         shares_failed: value("failed")?.parse().ok()?,
     })
 }
@@ -87,8 +98,8 @@ pub(crate) fn announce_start(data_dir: &Path) -> Result<(), Failure> {
 
 /// Says that this process serves. *Guarantees:* a reader sees all of it or nothing.
 pub(crate) fn announce_ready(data_dir: &Path, at: &Addresses, shares_failed: usize) -> Result<(), Failure> {
-    let metrics = at.metrics.map_or_else(|| "off".to_owned(), |address| address.to_string());
-    let (pid, nfs, control) = (std::process::id(), at.nfs, at.control);
+    let address = |at: Option<SocketAddr>| at.map_or_else(|| OFF.to_owned(), |address| address.to_string());
+    let (pid, nfs, control, metrics) = (std::process::id(), address(at.nfs), at.control, address(at.metrics));
     let text = format!(
         "pid {pid}\nnfs {nfs}\ncontrol {control}\nmetrics {metrics}\nfailed {shares_failed}\n{END}\n"
     );
@@ -97,6 +108,7 @@ pub(crate) fn announce_ready(data_dir: &Path, at: &Addresses, shares_failed: usi
 
 /// Takes back both, at an orderly end; the lock goes with the process.
 pub(crate) fn withdraw(data_dir: &Path) {
+    let _ = std::fs::remove_file(data_dir.join(SOCKET_FILE));
     for name in [READY_FILE, PID_FILE] {
         // What stays behind is not believed without the lock.
         let _ = write(&data_dir.join(name), "");
@@ -112,6 +124,7 @@ mod tests {
     fn ready_file_half_written_is_not_believed() {
         let text = "pid 7\nnfs 127.0.0.1:1\ncontrol 127.0.0.1:2\nmetrics off\nfailed 3\nend\n   ";
         assert_eq!(parse(text).unwrap().metrics, None);
+        assert_eq!(parse(&text.replace("127.0.0.1:1", "off")).unwrap().nfs, None);
         assert_eq!(parse(text).unwrap().control.port(), 2);
         assert_eq!(parse(text).unwrap().shares_failed, 3);
         assert_eq!(parse(""), None);
@@ -124,7 +137,7 @@ mod tests {
     fn files_written_again_keep_their_length_and_only_the_last_text() {
         let folder = tempfile::tempdir().unwrap();
         let at = Addresses {
-            nfs: "[::1]:12049".parse().unwrap(),
+            nfs: Some("[::1]:12049".parse().unwrap()),
             control: "[::1]:8080".parse().unwrap(),
             metrics: None,
         };

@@ -1,13 +1,18 @@
 //! `dfs start --foreground`: opens everything, listens, waits for a signal, ends in the reverse order.
 
 use crate::commands::{Failure, VERSION, cannot};
-use crate::config::Config;
-use crate::listeners::{Listeners, Serving};
+use crate::config::{Config, ControlDatabaseConfig, TlsMode};
+use crate::listeners::Listeners;
 use crate::ready;
-use crate::runtime::{Folder, OpenFailure, Runtime};
+use crate::runtime::{Folder, NfsPlan, OpenFailure, Runtime, gateway_id};
 use crate::system::OsEntropy;
-use dfs_control::{ControlDatabase, ControlPlane, DatabaseError, PlaneOptions, SecretsKey};
+use dfs_api::AdapterKind;
+use dfs_control::rows::AdapterRow;
+use dfs_control::{
+    ControlDatabase, ControlPlane, DatabaseError, PlaneOptions, PostgresOptions, PostgresTls, SecretsKey,
+};
 use dfs_log::RealDisk;
+use dfs_model::Entropy;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,10 +72,13 @@ async fn serve(config: Config, data_dir: &Path, folder: &Folder) -> Result<(), F
     let mut signals = Signals::catch()?;
     tokio::spawn(crate::logging::reopen_on_hangup());
     let prometheus = start_metrics()?;
-    let listeners = Listeners::bind(&config).await?;
-    let addresses = listeners.addresses().map_err(|error| Failure::new(1, error.to_string()))?;
     let key = token_key(data_dir)?;
-    let database = Arc::new(control_database(data_dir).await?);
+    let database = Arc::new(control_database(&config, data_dir).await?);
+    let name = own_name(&config, data_dir)?;
+    let adapter = database.get::<AdapterRow>(&AdapterRow::key_of(&name, AdapterKind::Nfs));
+    let plan = NfsPlan::of(&config, adapter);
+    let mut listeners = Listeners::bind(&config, &plan).await?;
+    let doors = listeners.addresses().map_err(|error| Failure::new(1, error.to_string()))?;
     let within = config.shutdown_timeout.map_or(SHUTDOWN_WITHIN, |limit| limit.0);
     // In a task: a recovery that reads a long journal holds its thread, and must not hold up a signal.
     let mut opening = tokio::spawn(open_all(folder.disk(), config, data_dir.to_owned(), database.clone()));
@@ -84,18 +92,28 @@ async fn serve(config: Config, data_dir: &Path, folder: &Folder) -> Result<(), F
             return Ok(());
         }
     };
-    let plane = control_plane(&gateway, database, key)?;
+    let _ = gateway.told.name.set(name);
+    let plane = control_plane(&gateway, database.clone(), key)?;
     let (stop, stopping) = watch::channel(false);
-    let serving = listeners.serve(&gateway, plane, prometheus, &stopping).await;
-    let Serving { nfs, tasks } =
-        serving.map_err(|error| Failure::new(1, format!("cannot serve: {error}")))?;
-    ready::announce_ready(data_dir, &addresses, gateway.failures())?;
-    tracing::info!(version = VERSION, nfs = %addresses.nfs, control = %addresses.control, "the gateway serves");
+    listeners.open_local(data_dir);
+    let certificates = listeners.certificates.clone();
+    let serving = listeners.serve(&gateway, plane, plan, prometheus, &stopping).await;
+    let mut tasks = serving.map_err(|error| Failure::new(1, format!("cannot serve: {error}")))?;
+    tasks.push(tokio::spawn(gateway.clone().follow(database)));
+    tasks.push(tokio::spawn(async move {
+        while hangup().await {
+            certificates.reload();
+        }
+    }));
+    *gateway.told.doors.lock() = Some(doors);
+    gateway.announce();
+    let nfs = gateway.nfs.local_addr();
+    tracing::info!(version = VERSION, ?nfs, control = %doors.0, "the gateway serves");
     signals.wait().await;
     tracing::info!(seconds = within.as_secs(), "stopping: no new connections, requests under way end");
-    let report = nfs.drain(within).await;
-    if report.requests_running > 0 {
-        tracing::warn!(requests = report.requests_running, "requests still run at the stop's deadline");
+    let running = gateway.nfs.stop(within).await;
+    if running > 0 {
+        tracing::warn!(requests = running, "requests still run at the stop's deadline");
     }
     stop.send_replace(true);
     gateway.shutdown(within).await;
@@ -106,13 +124,35 @@ async fn serve(config: Config, data_dir: &Path, folder: &Folder) -> Result<(), F
     Ok(())
 }
 
+/// Waits for a SIGHUP. `false`: none will come.
+async fn hangup() -> bool {
+    match signal(SignalKind::hangup()) {
+        Ok(mut signal) => signal.recv().await.is_some(),
+        Err(_) => false,
+    }
+}
+
+/// What this gateway's own rows are kept under; nothing where the control database is its own.
+fn own_name(config: &Config, data_dir: &Path) -> Result<String, Failure> {
+    if config.control.database.is_none() {
+        return Ok(String::new());
+    }
+    gateway_id(data_dir, OsEntropy.random_u128())
+        .map_err(|error| cannot("read the name in", data_dir, &error))
+}
+
 fn start_metrics() -> Result<PrometheusHandle, Failure> {
     let recorder = PrometheusBuilder::new().install_recorder();
     recorder.map_err(|error| Failure::new(1, format!("metrics: {error}")))
 }
 
 fn broken(error: DatabaseError) -> Failure {
-    Failure::new(6, error.to_string())
+    let code = match &error {
+        DatabaseError::Unusable(_) => 2,
+        DatabaseError::Unavailable(_) | DatabaseError::Full(_) | DatabaseError::Secrets(_) => 5,
+        _ => 6,
+    };
+    Failure::new(code, error.to_string())
 }
 
 /// Opens the data folder with everything that the control plane knows. *Cancel:* as a crash: safe.
@@ -142,8 +182,14 @@ async fn open_configured(gateway: &Arc<Runtime>, database: &ControlDatabase) -> 
             tracing::error!(cold = %config.name, "the cold store is not there: {}", failure.message);
         }
     }
+    gateway.identities.set(Arc::new(dfs_control::identities(&database.snapshot())));
     gateway.take_netgroups(&database.list::<dfs_api::Netgroup>()).await;
     for config in database.list::<dfs_api::ShareConfig>() {
+        if !config.enabled {
+            let id = gateway.known_id(&config).await;
+            gateway.keep_disabled(&config, id, None);
+            continue;
+        }
         if let Err(failure) = gateway.open_or_keep(&config).await {
             // Told where it is kept; only a full disk concerns the whole folder.
             let failure = Failure::from(failure);
@@ -155,9 +201,14 @@ async fn open_configured(gateway: &Arc<Runtime>, database: &ControlDatabase) -> 
     Ok(())
 }
 
-/// The control plane's database. *Errors:* exit code 5 when it is missing: an empty one in its place would serve nothing and
-/// know nobody; 6 when it is damaged or newer.
-async fn control_database(data_dir: &Path) -> Result<ControlDatabase, Failure> {
+/// The control plane's database. *Errors:* exit code 5 when it is missing (an empty one in its place would serve nothing and
+/// know nobody) or cannot be reached; 2 when it is configured wrongly; 6 when it is damaged or newer.
+async fn control_database(config: &Config, data_dir: &Path) -> Result<ControlDatabase, Failure> {
+    if let Some(shared) = &config.control.database {
+        return ControlDatabase::open_postgres(postgres_options(shared)?, secrets_key(data_dir)?)
+            .await
+            .map_err(broken);
+    }
     let path = data_dir.join(CONTROL_FILE);
     if !path.exists() {
         let message = format!(
@@ -167,6 +218,26 @@ async fn control_database(data_dir: &Path) -> Result<ControlDatabase, Failure> {
         return Err(Failure::new(5, message));
     }
     ControlDatabase::open_embedded(&path, secrets_key(data_dir)?).await.map_err(broken)
+}
+
+/// How to reach a control database that gateways share. *Errors:* exit code 2: the password's file cannot be read.
+pub(crate) fn postgres_options(config: &ControlDatabaseConfig) -> Result<PostgresOptions, Failure> {
+    let mut options = PostgresOptions::new(config.url.clone(), Arc::new(OsEntropy));
+    if let Some(path) = &config.password_file {
+        let read = std::fs::read_to_string(path).map_err(|error| {
+            Failure::new(2, format!("control.database.password_file {}: {error}", path.display()))
+        })?;
+        options.password = Some(read.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    options.tls = match config.tls {
+        TlsMode::Off => PostgresTls::Off,
+        TlsMode::On => PostgresTls::On { ca: config.ca.clone() },
+    };
+    if let Some(schema) = &config.schema {
+        options.schema.clone_from(schema);
+    }
+    options.connections = config.connections.unwrap_or(options.connections).max(1);
+    Ok(options)
 }
 
 /// The key of the secrets at rest; one for a folder of an older version is written with the first change.

@@ -6,6 +6,7 @@ use crate::layer::limit::{Limit, LimitConfig};
 use crate::layer::meter::{ColdCounters, Meter};
 use crate::layer::overdue::Overdue;
 use crate::layer::retry::{Retry, RetryConfig};
+use crate::layer::swap::Swap;
 use crate::metrics::ColdMetrics;
 use crate::{ColdInfo, ColdStore};
 use dfs_model::{Clock, Entropy};
@@ -45,7 +46,7 @@ impl ColdConfig {
 #[derive(Clone)]
 pub struct ColdStack {
     top: Arc<dyn ColdStore>,
-    base: Arc<dyn ColdStore>,
+    base: Arc<Swap>,
     name: Arc<str>,
     health: Arc<HealthKeeper>,
     counters: Arc<ColdCounters>,
@@ -53,7 +54,7 @@ pub struct ColdStack {
 }
 
 impl ColdStack {
-    /// Puts the layers over a store: retry over limit over meter over overdue over (fault over) the store itself.
+    /// Puts the layers over a store: retry over limit over meter over overdue over (fault over) swap over the store itself.
     #[must_use]
     pub fn build(
         base: Arc<dyn ColdStore>,
@@ -61,14 +62,15 @@ impl ColdStack {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> ColdStack {
+        let base = Arc::new(Swap::new(base));
         let name = config.name;
         let metrics = Arc::new(ColdMetrics::new(&name));
         let counters = Arc::new(ColdCounters::default());
         let health = Arc::new(HealthKeeper::new(config.down_after));
         metrics.up.set(1.0);
         let store: Arc<dyn ColdStore> = match config.fault {
-            Some(handle) => Arc::new(Fault { inner: Arc::clone(&base), handle }),
-            None => Arc::clone(&base),
+            Some(handle) => Arc::new(Fault { inner: base.clone(), handle }),
+            None => base.clone(),
         };
         let meter = Meter {
             inner: Arc::new(Overdue::new(store, &config.limit, name.clone())),
@@ -109,7 +111,13 @@ impl ColdStack {
     /// The store without its layers: for a probe at start, whose answers should come at once and untranslated.
     #[must_use]
     pub fn base(&self) -> Arc<dyn ColdStore> {
-        Arc::clone(&self.base)
+        self.base.clone()
+    }
+
+    /// Goes on with another door to the same store: other credentials for the same bucket. What has begun ends at the old one,
+    /// or is tried again at the new one. The caller has seen that it can be used and has the same objects.
+    pub fn replace(&self, base: Arc<dyn ColdStore>) {
+        self.base.set(base);
     }
 
     /// The configured name.

@@ -22,7 +22,8 @@ struct Told {
     #[serde(flatten)]
     health: Health,
     data_dir: String,
-    nfs: String,
+    /// Nothing while the adapter does not serve.
+    nfs: Option<String>,
     rest: String,
     metrics: Option<String>,
 }
@@ -54,7 +55,7 @@ impl Status {
         let told = Told {
             health,
             data_dir: data_dir.display().to_string(),
-            nfs: at.nfs.to_string(),
+            nfs: at.nfs.map(|at| at.to_string()),
             rest: format!("{scheme}://{}{}", at.control, dfs_api::PREFIX),
             metrics: at.metrics.map(|at| at.to_string()),
         };
@@ -77,7 +78,7 @@ fn table(told: &Told) -> String {
         health.uptime_seconds,
         health.shares,
         failed_shares(health.shares_failed),
-        told.nfs,
+        told.nfs.as_deref().unwrap_or("off"),
         told.rest,
         told.data_dir,
     )

@@ -157,8 +157,8 @@ pub(crate) fn port_problem(address: SocketAddr, ours: Option<&Ready>) -> Option<
     if error.kind() != std::io::ErrorKind::AddrInUse {
         return Some(format!("cannot listen on {address}: {error}"));
     }
-    let own = ours
-        .is_some_and(|ready| [Some(ready.nfs), Some(ready.control), ready.metrics].contains(&Some(address)));
+    let own =
+        ours.is_some_and(|ready| [ready.nfs, Some(ready.control), ready.metrics].contains(&Some(address)));
     (!own).then(|| format!("{address} is in use by another program; stop it, or set another address"))
 }
 
@@ -268,7 +268,7 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = taken.local_addr().unwrap();
         assert!(port_problem(at, None).unwrap().contains("in use"));
-        let ours = Ready { pid: 1, nfs: at, control: at, metrics: None, shares_failed: 0 };
+        let ours = Ready { pid: 1, nfs: Some(at), control: at, metrics: None, shares_failed: 0 };
         assert_eq!(port_problem(at, Some(&ours)), None);
         let free = {
             let free = TcpListener::bind("127.0.0.1:0").unwrap();

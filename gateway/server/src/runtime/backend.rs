@@ -143,7 +143,8 @@ impl Backend for Runtime {
         self.take_netgroups(groups).await;
     }
 
-    async fn delete_share(&self, name: &str, _force: bool) -> Result<(), Problem> {
+    async fn delete_share(&self, name: &str, force: bool) -> Result<(), Problem> {
+        self.check_unused(name, force)?;
         let _opening = self.opening.lock().await;
         let waiting = self.state.read().failed.get(name).map(|failed| (failed.config.clone(), failed.id));
         if let Some((config, Some(id))) = waiting {

@@ -63,7 +63,7 @@ impl Runtime {
 }
 
 /// The name in the folder, made where there is none.
-fn gateway_id(data_dir: &Path, random: u128) -> std::io::Result<String> {
+pub(crate) fn gateway_id(data_dir: &Path, random: u128) -> std::io::Result<String> {
     let path = data_dir.join(ID_FILE);
     match std::fs::read_to_string(&path) {
         Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),

@@ -36,6 +36,8 @@ pub(crate) enum Down {
     TakenOver { by: String, left: Unplaced },
     /// It was handed over by command.
     Released,
+    /// It was taken out of service by command.
+    Disabled,
 }
 
 /// A share that is not open, and why.
@@ -66,6 +68,9 @@ impl FailedShare {
                      gateway's journal; {}",
                     left.bytes, left.files, self.cause
                 );
+            }
+            Down::Disabled => {
+                return format!("disabled: `dfsctl share enable {name}` serves it again");
             }
             Down::Released => {
                 return format!(
@@ -108,6 +113,24 @@ impl FailedShare {
         }
     }
 
+    /// A share that is out of service by command; `live`: its life that ends with it.
+    pub fn disabled(config: &ShareConfig, id: Option<ShareId>, live: Option<&LiveShare>) -> FailedShare {
+        FailedShare {
+            config: config.clone(),
+            id,
+            cause: "it is disabled".to_owned(),
+            down: Down::Disabled,
+            former: live.map_or_else(Weak::new, |live| Arc::downgrade(live.engine.journal())),
+            again_at: None,
+            pause: ASK_EVERY,
+        }
+    }
+
+    /// Whether it is out of service by command.
+    pub fn is_disabled(&self) -> bool {
+        matches!(self.down, Down::Disabled)
+    }
+
     /// Whether requests of the share's life before have not ended.
     pub fn former_lives(&self) -> bool {
         self.former.strong_count() > 0
@@ -127,7 +150,7 @@ impl FailedShare {
     pub fn stranded(&self) -> Unplaced {
         match &self.down {
             Down::TakenOver { left, .. } => *left,
-            Down::Failed | Down::Elsewhere | Down::Released => Unplaced::default(),
+            Down::Failed | Down::Elsewhere | Down::Released | Down::Disabled => Unplaced::default(),
         }
     }
 }
@@ -183,7 +206,7 @@ impl Runtime {
         self.export();
     }
 
-    async fn known_id(&self, config: &ShareConfig) -> Option<ShareId> {
+    pub async fn known_id(&self, config: &ShareConfig) -> Option<ShareId> {
         let metadata = self.state.read().metadata.get(&config.metadata).cloned()?;
         let known = metadata.shares().await.ok()?;
         known.into_iter().find(|record| record.name == config.name).map(|record| record.share)
@@ -194,6 +217,7 @@ impl Runtime {
         let _opening = self.opening.lock().await;
         let failed = self.state.read().failed.get(name).cloned();
         match failed {
+            Some(failed) if failed.is_disabled() => Err(OpenFailure::new(2, failed.state())),
             Some(failed) => {
                 let config = self.refreshed(&failed.config, failed.id).await;
                 self.open_or_keep(&config).await.map(|_| ())

@@ -2,7 +2,7 @@
 
 use super::budget::{Sizes, memory, sizes};
 use super::hosts::HostNames;
-use super::{Runtime, State};
+use super::{NfsAdapter, Runtime, State, Told};
 use crate::config::Config;
 use crate::system::{OsEntropy, SystemClock};
 use dfs_auth::IdentityTable;
@@ -10,7 +10,7 @@ use dfs_cache::{BlockCache, TieredCache, WarmConfig};
 use dfs_journal::{Pressure, PressureOptions};
 use dfs_log::{Disk, DiskLock, Poison, PoolConfig, PoolError, RealDisk, SegmentPool};
 use dfs_model::{Clock, Entropy};
-use dfs_nfs::ExportTable;
+use dfs_nfs::{ExportTable, NfsConfig, NfsService};
 use dfs_policy::{FixedPolicy, Policy};
 use parking_lot::RwLock;
 use std::path::Path;
@@ -136,7 +136,13 @@ impl Runtime {
         options.overlay_bytes_max = split.overlay;
         let pressure = Pressure::new(options, clock.clone());
         let cache = open_cache(&config, data_dir, &sizes, split.hot).await?;
+        let (exports, identities) = (Arc::new(ExportTable::default()), Arc::new(IdentityTable::default()));
+        let service =
+            NfsService::new(exports.clone(), identities.clone(), clock.clone(), NfsConfig::default(), None);
+        let request_memory = super::nfs::request_memory(&config, split.requests);
         Ok(Arc::new(Runtime {
+            nfs: NfsAdapter::new(&config, request_memory, service),
+            told: Told::default(),
             config,
             data_dir: data_dir.to_owned(),
             disk,
@@ -148,8 +154,8 @@ impl Runtime {
             split,
             clock,
             entropy,
-            exports: Arc::new(ExportTable::default()),
-            identities: Arc::new(IdentityTable::default()),
+            exports,
+            identities,
             hosts: HostNames::system(Arc::new(SystemClock)),
             opening: tokio::sync::Mutex::new(()),
             state: RwLock::new(State::default()),

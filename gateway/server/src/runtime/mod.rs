@@ -7,25 +7,34 @@ mod access;
 mod adopt;
 mod backend;
 pub(crate) mod budget;
+mod clients;
 mod copies;
+mod credentials;
 mod database;
 mod failed;
 mod folder;
+mod follow;
 mod hosts;
 mod keep;
 mod manage;
+mod nfs;
 mod owners;
 mod rules;
+mod service;
+mod settings;
 mod shares;
 mod status;
 mod stores;
 
+pub(crate) use database::gateway_id;
 pub(crate) use failed::FailedShare;
 pub(crate) use folder::{Folder, OpenFailure};
+pub(crate) use nfs::{NfsAdapter, NfsPlan};
 pub(crate) use shares::{LiveShare, SYNC_MAX};
 pub(crate) use stores::LiveCold;
 
 use crate::config::Config;
+use crate::listeners::Addresses;
 use dfs_api::ColdStoreConfig;
 use dfs_auth::IdentityTable;
 use dfs_cache::BlockCache;
@@ -33,12 +42,14 @@ use dfs_journal::Pressure;
 use dfs_log::{Disk, Poison, SegmentPool};
 use dfs_model::{Clock, Entropy};
 use dfs_nfs::ExportTable;
+use dfs_nfs::portmap::PortmapTable;
 use dfs_policy::{MemorySplit, Policy};
 use dfs_store::{MetadataStore, PostgresStore};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Everything that runs.
@@ -58,10 +69,25 @@ pub(crate) struct Runtime {
     pub exports: Arc<ExportTable>,
     /// Who may do what, for every protocol.
     pub identities: Arc<IdentityTable>,
+    /// The door of NFS clients.
+    pub nfs: NfsAdapter,
+    /// What is told of the doors, once the gateway serves.
+    pub told: Told,
     pub hosts: hosts::HostNames,
     /// Shares are opened and closed one at a time.
     pub opening: tokio::sync::Mutex<()>,
     pub state: RwLock<State>,
+}
+
+/// Where the gateway is, as it tells others: the ready file and portmap.
+#[derive(Default)]
+pub(crate) struct Told {
+    /// Addresses of REST and metrics, once the gateway serves.
+    pub doors: Mutex<Option<(SocketAddr, Option<SocketAddr>)>>,
+    /// What its own rows are kept under in a control database that it shares.
+    pub name: OnceLock<String>,
+    /// The portmapper's table, where there is one.
+    pub portmap: OnceLock<Arc<PortmapTable>>,
 }
 
 /// What is configured and running.
@@ -87,6 +113,21 @@ impl Runtime {
     /// One share.
     pub fn share(&self, name: &str) -> Option<Arc<LiveShare>> {
         self.state.read().shares.get(name).cloned()
+    }
+
+    /// Tells where NFS is now: in the ready file, once the gateway serves, and through portmap.
+    pub fn announce(&self) {
+        let nfs = self.nfs.local_addr();
+        if let Some(table) = self.told.portmap.get() {
+            table.set_nfs(nfs.map(|at| at.port()));
+        }
+        // Held while the file is written: the last word is the last change.
+        let doors = self.told.doors.lock();
+        let Some((control, metrics)) = *doors else { return };
+        let at = Addresses { nfs, control, metrics };
+        if let Err(failure) = crate::ready::announce_ready(&self.data_dir, &at, self.failures()) {
+            tracing::warn!("{}", failure.message);
+        }
     }
 
     /// Ends everything in order: shares, then cold stores, cache and metadata stores; names who was late in the log.

@@ -131,7 +131,11 @@ impl Runtime {
 
     /// Drains and closes a share that takes no new requests, and gives it back; clean where everything is placed. *Errors:*
     /// what is not placed: it is given back all the same, and needs this gateway's journal.
-    async fn give_back(&self, database: &PostgresStore, live: Arc<LiveShare>) -> Result<(), String> {
+    pub(super) async fn give_back(
+        &self,
+        database: &PostgresStore,
+        live: Arc<LiveShare>,
+    ) -> Result<(), String> {
         let end = self.clock.monotonic().plus(REQUESTS_WITHIN);
         // Ours, and the list of shares to be closed at a stop, hold the engine through `live` alone.
         while Arc::strong_count(&live.engine) > 1 && self.clock.monotonic() < end {

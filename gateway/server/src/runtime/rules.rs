@@ -63,7 +63,7 @@ fn acl_mode(rules: &ShareRules) -> AclMode {
     }
 }
 
-fn operation(word: dfs_api::Operation) -> Operation {
+pub(super) fn operation(word: dfs_api::Operation) -> Operation {
     match word {
         dfs_api::Operation::Read => Operation::Read,
         dfs_api::Operation::Write => Operation::Write,

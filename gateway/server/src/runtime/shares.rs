@@ -257,7 +257,7 @@ impl Runtime {
                 vfs: live.engine.clone(),
                 clients,
                 admission: admission(&live.config),
-                secure: self.config.nfs.require_privileged_port,
+                secure: self.nfs.needs_privileged_port(),
                 fsid: live.engine.record().fsid,
             })
         });

@@ -13,6 +13,8 @@ pub(crate) struct LiveCold {
     pub stack: ColdStack,
     /// First part of every key.
     pub prefix: String,
+    /// As it is configured, secrets included.
+    pub config: ColdStoreConfig,
 }
 
 impl LiveCold {
@@ -122,11 +124,11 @@ impl Runtime {
         };
         let layers = ColdConfig::named(config.name.clone());
         let stack = ColdStack::build(base, layers, self.clock.clone(), self.entropy.clone());
-        Ok(LiveCold { stack, prefix })
+        Ok(LiveCold { stack, prefix, config: config.clone() })
     }
 }
 
-fn s3_config(config: &S3Config) -> dfs_cold::S3Config {
+pub(super) fn s3_config(config: &S3Config) -> dfs_cold::S3Config {
     let mut made = dfs_cold::S3Config::bucket(config.bucket.clone());
     made.endpoint = config.endpoint.clone();
     made.region = config.region.clone();

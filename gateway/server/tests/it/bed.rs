@@ -216,9 +216,11 @@ impl Bed {
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(&folder).unwrap() {
                 let path = entry.unwrap().path();
-                match path.is_dir() {
-                    true => folders.push(path),
-                    false => found.push((path.clone(), std::fs::read(&path).unwrap())),
+                let kind = path.symlink_metadata().unwrap().file_type();
+                if kind.is_dir() {
+                    folders.push(path);
+                } else if kind.is_file() {
+                    found.push((path.clone(), std::fs::read(&path).unwrap()));
                 }
             }
         }

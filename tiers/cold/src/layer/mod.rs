@@ -5,6 +5,7 @@ pub(crate) mod limit;
 pub(crate) mod meter;
 pub(crate) mod overdue;
 pub(crate) mod retry;
+pub(crate) mod swap;
 
 #[cfg(test)]
 mod tests;

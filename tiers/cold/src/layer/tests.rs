@@ -318,3 +318,23 @@ async fn probe_of_a_dead_or_denied_store_says_so_at_once() {
     assert!(report.findings.len() == 1 && !report.is_transient());
     assert!(report.text().contains("create the bucket"), "{}", report.text());
 }
+
+/// A door to a bucket that is shut: every call is refused as with wrong credentials.
+fn shut_door(to: &Arc<MemoryCold>) -> Arc<dyn ColdStore> {
+    let faults = FaultHandle::new(1);
+    faults.change(|plan| plan.permanent = Some(PermanentCause::BadCredentials));
+    Arc::new(crate::layer::fault::Fault { inner: to.clone(), handle: faults })
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_that_is_replaced_serves_the_next_call_and_lifts_what_stopped_it() {
+    let rig = rig(9, |_| {});
+    let store = rig.stack.store();
+    store.put_if_absent(&key("a"), body(9, 1).into()).await.unwrap();
+    rig.stack.replace(shut_door(&rig.base));
+    store.get_range(&key("a"), 0..9).await.unwrap_err();
+    assert_eq!(rig.stack.health().borrow().permanent(), Some(PermanentCause::BadCredentials));
+    rig.stack.replace(rig.base.clone());
+    assert_eq!(store.get_range(&key("a"), 0..9).await.unwrap(), body(9, 1));
+    assert!(rig.stack.health().borrow().is_up());
+}

@@ -41,11 +41,14 @@ pub(super) fn gateway(data_dir: &Path) -> Check {
     match ready(data_dir) {
         None => Check::warn(NAME, format!("pid {pid} is starting or stopping"), "look at `dfs logs`"),
         Some(at) if at.shares_failed > 0 => {
-            let text =
-                format!("pid {pid} serves at {}; {} shares could not be opened", at.nfs, at.shares_failed);
+            let text = format!(
+                "pid {pid} serves at {}; {} shares could not be opened",
+                at.nfs_shown(),
+                at.shares_failed
+            );
             Check::warn(NAME, text, "`dfsctl share list` says why")
         }
-        Some(at) => Check::ok(NAME, format!("pid {pid} serves at {}", at.nfs)),
+        Some(at) => Check::ok(NAME, format!("pid {pid} serves at {}", at.nfs_shown())),
     }
 }
 

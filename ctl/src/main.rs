@@ -2,10 +2,21 @@
 
 #![forbid(unsafe_code)]
 
+mod args;
+mod ask;
 mod cli;
 mod commands;
-mod credentials;
+mod completion;
+mod connection;
+mod contexts;
+mod edit;
+mod failure;
+mod fresh;
+mod man;
 mod output;
+mod progress;
+mod session;
+mod time;
 
 use std::process::ExitCode;
 

@@ -1,18 +1,20 @@
 //! `dfsctl file …`.
 
-use crate::cli::{Failure, Session};
-use crate::credentials;
+use crate::args::ShareArg;
+use crate::connection::path;
+use crate::failure::Failure;
+use crate::session::Session;
 use clap::Subcommand;
 use dfs_api::units::show_size;
-use dfs_api::{Client, CloneFile, ClonedFile};
+use dfs_api::{CloneFile, ClonedFile};
 
 /// Files of a share, by their paths from its root.
 #[derive(Subcommand)]
 pub(crate) enum File {
     /// Makes a file that shares another's blocks: at once, whatever the size, and without room in the cold store.
     Clone {
-        /// Share.
-        share: String,
+        #[command(flatten)]
+        share: ShareArg,
         /// Path of the file.
         from: String,
         /// Path of the clone.
@@ -25,12 +27,12 @@ pub(crate) enum File {
 
 impl File {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
-        let client = credentials::client(session).await?;
+        let connection = session.connect()?;
         match self {
             File::Clone { share, from, to, replace } => {
-                let path = format!("/shares/{}/clone", Client::segment(&share));
+                let at = format!("{}/clone", path(&["shares", &share.share]));
                 let request = CloneFile { from: from.clone(), to: to.clone(), replace };
-                let cloned: ClonedFile = client.post(&path, &request).await?;
+                let cloned = connection.post::<_, ClonedFile>(&at, &request).await?;
                 let sentence = format!("'{to}' is a clone of '{from}' ({})", show_size(cloned.bytes));
                 session.output.done(&cloned, &sentence)
             }

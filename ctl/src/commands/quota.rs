@@ -1,22 +1,25 @@
 //! `dfsctl quota …`.
 
-use crate::cli::{Failure, Session};
-use crate::credentials;
+use crate::args::ShareArg;
+use crate::connection::path;
+use crate::failure::Failure;
+use crate::session::Session;
 use clap::{ArgGroup, Args, Subcommand};
 use dfs_api::units::{parse_duration, parse_size, show_size};
-use dfs_api::{Client, Limits, QuotaLimits, QuotaStatus, QuotaSubject, SetQuota};
+use dfs_api::{Limits, QuotaLimits, QuotaStatus, QuotaSubject, SetQuota};
 use std::str::FromStr;
 
 /// Quotas of a share: bytes and inodes of the share, its users and its groups.
 #[derive(Subcommand)]
 pub(crate) enum Quota {
     /// Lists them, with what everybody holds.
-    List { share: String },
+    List(ShareArg),
     /// Sets one; it holds at once.
     Set(Box<Set>),
     /// Ends one.
     Remove {
-        share: String,
+        #[command(flatten)]
+        share: ShareArg,
         /// `share`, `user:UID`, `group:GID`, `every-user` or `every-group`.
         subject: Subject,
     },
@@ -46,7 +49,8 @@ impl FromStr for Subject {
 #[derive(Args)]
 #[command(group = ArgGroup::new("limit").required(true).multiple(true))]
 pub(crate) struct Set {
-    share: String,
+    #[command(flatten)]
+    share: ShareArg,
     /// `share`, `user:UID`, `group:GID`, `every-user` or `every-group`.
     subject: Subject,
     /// Bytes that may be exceeded for the time of grace, for instance 8GiB.
@@ -69,10 +73,10 @@ pub(crate) struct Set {
 impl Set {
     fn limits(&self) -> Result<QuotaLimits, Failure> {
         let bytes = |flag: &str, text: &Option<String>| match text {
-            Some(text) => parse_size(text).map(Some).map_err(|why| Failure::new(2, format!("{flag}: {why}"))),
+            Some(text) => parse_size(text).map(Some).map_err(|why| Failure::usage(format!("{flag}: {why}"))),
             None => Ok(None),
         };
-        let grace = parse_duration(&self.grace).map_err(|why| Failure::new(2, format!("--grace: {why}")))?;
+        let grace = parse_duration(&self.grace).map_err(|why| Failure::usage(format!("--grace: {why}")))?;
         let limits = QuotaLimits {
             bytes: Limits {
                 soft: bytes("--bytes-soft", &self.bytes_soft)?,
@@ -80,14 +84,14 @@ impl Set {
             },
             inodes: Limits { soft: self.inodes_soft, hard: self.inodes_hard },
             grace_seconds: u32::try_from(grace.as_secs())
-                .map_err(|_| Failure::new(2, "--grace is too long"))?,
+                .map_err(|_| Failure::usage("--grace is too long"))?,
         };
         for (what, kind) in [("bytes", limits.bytes), ("inodes", limits.inodes)] {
             if let (Some(soft), Some(hard)) = (kind.soft, kind.hard)
                 && soft > hard
             {
                 let why = format!("--{what}-soft is above --{what}-hard: it would never be reached");
-                return Err(Failure::new(2, why));
+                return Err(Failure::usage(why));
             }
         }
         Ok(limits)
@@ -96,22 +100,22 @@ impl Set {
 
 impl Quota {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
-        let client = credentials::client(session).await?;
-        let path = |share: &str| format!("/shares/{}/quotas", Client::segment(share));
+        let connection = session.connect()?;
+        let path = |share: &ShareArg| format!("{}/quotas", path(&["shares", &share.share]));
         match self {
-            Quota::List { share } => {
-                let quotas: Vec<QuotaStatus> = client.get(&path(&share)).await?;
+            Quota::List(share) => {
+                let quotas = connection.list::<QuotaStatus>(&path(&share)).await?;
                 session.output.show(&quotas, &HEADER, quotas.iter().map(row).collect())
             }
             Quota::Set(set) => {
                 let request = SetQuota { subject: set.subject.0, limits: Some(set.limits()?) };
-                let quotas: Vec<QuotaStatus> = client.put(&path(&set.share), &request).await?;
+                let quotas = connection.put::<_, Vec<QuotaStatus>>(&path(&set.share), &request).await?;
                 let sentence = format!("quota of {} set", subject(set.subject.0));
                 session.output.done_with(&quotas, &sentence, &HEADER, quotas.iter().map(row).collect())
             }
             Quota::Remove { share, subject: Subject(whom) } => {
                 let request = SetQuota { subject: whom, limits: None };
-                let quotas: Vec<QuotaStatus> = client.put(&path(&share), &request).await?;
+                let quotas = connection.put::<_, Vec<QuotaStatus>>(&path(&share), &request).await?;
                 let sentence = format!("quota of {} ended", subject(whom));
                 session.output.done_with(&quotas, &sentence, &HEADER, quotas.iter().map(row).collect())
             }

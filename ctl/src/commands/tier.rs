@@ -1,11 +1,15 @@
-//! `dfsctl tier …` and `dfsctl status`.
+//! `dfsctl tier …`.
 
-use crate::cli::{Failure, Session};
-use crate::credentials;
+use super::job::finished;
+use crate::args::share_name;
+use crate::completion;
+use crate::connection::{Answer, Connection};
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::session::Session;
 use clap::Subcommand;
 use dfs_api::units::show_size;
-use dfs_api::{Client, FlushRequest, Job, ShareTierStatus, TierStatus};
-use std::time::Duration;
+use dfs_api::{FlushRequest, Job, ShareTierStatus, TierStatus};
 
 /// The tiers.
 #[derive(Subcommand)]
@@ -15,7 +19,7 @@ pub(crate) enum Tier {
     /// Places dirty data in the cold store.
     Flush {
         /// One share; all without it.
-        #[arg(long)]
+        #[arg(long, value_parser = share_name, add = completion::shares())]
         share: Option<String>,
         /// Wait until everything that was dirty is placed and durable.
         #[arg(long)]
@@ -23,19 +27,16 @@ pub(crate) enum Tier {
     },
 }
 
-/// How often a job is looked at.
-const POLL: Duration = Duration::from_millis(200);
-
 impl Tier {
     pub async fn run(self, session: &Session) -> Result<(), Failure> {
-        let client = credentials::client(session).await?;
+        let connection = session.connect()?;
         match self {
-            Tier::Status => status(&client, session).await,
+            Tier::Status => status(&connection, session).await,
             Tier::Flush { share, wait } => {
-                let job: Job = client.post("/tier/flush", &FlushRequest { share }).await?;
-                let job = if wait { finished(&client, job).await? } else { job };
-                if let Some(error) = &job.error {
-                    return Err(Failure::new(8, format!("{} failed: {error}", job.what)));
+                let request = FlushRequest { share: share.clone() };
+                let mut job = connection.post::<_, Job>("/tier/flush", &request).await?;
+                if wait {
+                    job = placed(&connection, job, share.as_deref()).await?;
                 }
                 session.output.done(&job, &format!("{}: {}", job.what, job.state))
             }
@@ -43,13 +44,31 @@ impl Tier {
     }
 }
 
-/// Waits until a job has ended.
-pub(super) async fn finished(client: &Client, mut job: Job) -> Result<Job, Failure> {
-    while job.state == "running" {
-        tokio::time::sleep(POLL).await;
-        job = client.get(&format!("/jobs/{}", job.id)).await?;
+/// Waits until everything is placed, showing on a terminal how much is left.
+async fn placed(
+    connection: &Connection,
+    job: Answer<Job>,
+    share: Option<&str>,
+) -> Result<Answer<Job>, Failure> {
+    use std::io::IsTerminal;
+    if !std::io::stderr().is_terminal() {
+        return finished(connection, job, async || {}).await;
     }
-    Ok(job)
+    let what = job.what.clone();
+    let progress = Progress::start(&what, Some(dirty(connection, share).await?));
+    let meanwhile = async || {
+        if let Ok(left) = dirty(connection, share).await {
+            progress.left(&what, left);
+        }
+    };
+    finished(connection, job, meanwhile).await
+}
+
+/// Bytes that are not in the cold store yet.
+async fn dirty(connection: &Connection, share: Option<&str>) -> Result<u64, Failure> {
+    let status = connection.get::<TierStatus>("/tier/status").await?;
+    let meant = status.shares.iter().filter(|one| share.is_none_or(|name| one.share == name));
+    Ok(meant.map(|one| one.dirty_bytes).sum())
 }
 
 /// An age as people say it.
@@ -76,8 +95,8 @@ fn short(state: &str) -> String {
     state.split([':', '(']).next().unwrap_or_default().trim().to_owned()
 }
 
-async fn status(client: &Client, session: &Session) -> Result<(), Failure> {
-    let status: TierStatus = client.get("/tier/status").await?;
+async fn status(connection: &Connection, session: &Session) -> Result<(), Failure> {
+    let status = connection.get::<TierStatus>("/tier/status").await?;
     let header = [
         "share",
         "state",
@@ -93,8 +112,8 @@ async fn status(client: &Client, session: &Session) -> Result<(), Failure> {
     ];
     let rows = status.shares.iter().map(row).collect();
     session.output.show(&status, &header, rows)?;
-    if session.output.format == crate::output::Format::Table {
-        println!("{}", below(&status));
+    if session.output.for_people() {
+        session.output.line(&below(&status))?;
     }
     Ok(())
 }
@@ -182,17 +201,4 @@ fn wrong(share: &ShareTierStatus) -> Vec<String> {
         lines.push(format!("last error: {error}"));
     }
     lines.into_iter().map(|line| format!("!        {}: {line}", share.share)).collect()
-}
-
-/// `dfsctl status`: needs no login.
-pub(crate) async fn health(session: &Session) -> Result<(), Failure> {
-    let health = Client::new(&credentials::server(session), None).health().await?;
-    let row = vec![
-        health.status.clone(),
-        health.version.clone(),
-        format!("{} s", health.uptime_seconds),
-        health.shares.to_string(),
-        health.shares_failed.to_string(),
-    ];
-    session.output.show(&health, &["status", "version", "uptime", "shares", "failed"], vec![row])
 }

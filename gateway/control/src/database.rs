@@ -263,6 +263,19 @@ impl ControlDatabase {
         self.inner.store.revision().await.map(drop)
     }
 
+    /// Writes every row in the newest format, which the first change would do; answers whether it was an older one.
+    ///
+    /// *Errors:* the store's. *Cancel:* it happens all the same.
+    pub async fn upgrade(&self) -> Result<bool, DatabaseError> {
+        let mut turn = self.inner.turn.clone().lock_owned().await;
+        if !turn.clear {
+            return Ok(false);
+        }
+        let (inner, rows) = (self.inner.clone(), self.inner.mirror.load().as_ref().clone());
+        apart(async move { inner.keep(&mut turn, rows, None, None).await }).await?;
+        Ok(true)
+    }
+
     /// Puts these rows in place of all that there are, in one transaction, if what there is allows it.
     pub(crate) async fn replace(
         &self,

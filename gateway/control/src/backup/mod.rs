@@ -71,16 +71,10 @@ pub fn is_fresh(snapshot: &Snapshot) -> bool {
     empty && snapshot.count::<UserRow>() <= 1
 }
 
-/// Puts the rows of a backup in place of all that there are, in one transaction; every session ends.
-///
-/// *Errors:* 409 `not-empty` for a database in use without `force`; the store's. *Cancel:* a transaction that began happens.
-pub async fn restore(
-    database: &ControlDatabase,
-    rows: Snapshot,
-    force: bool,
-    audit: Option<AuditRecord>,
-) -> Result<RestoreReport, Problem> {
-    let report = RestoreReport {
+/// How many rows of each kind a backup holds.
+#[must_use]
+pub fn counted(rows: &Snapshot) -> RestoreReport {
+    RestoreReport {
         users: rows.count::<UserRow>() as u64,
         groups: rows.count::<GroupRow>() as u64,
         grants: rows.count::<GrantRow>() as u64,
@@ -92,7 +86,58 @@ pub async fn restore(
         adapters: rows.count::<crate::rows::AdapterRow>() as u64,
         settings: rows.count::<crate::rows::SettingRow>() as u64,
         restart_needed: true,
-    };
+    }
+}
+
+/// Whether two databases hold the same, but for what a backup leaves out.
+#[must_use]
+pub fn holds_the_same(one: &Snapshot, other: &Snapshot) -> bool {
+    let kept = TABLES.iter().filter(|(_, kept)| *kept == Kept::Backup);
+    kept.map(|(table, _)| (one.clear_rows(table), other.clear_rows(table)))
+        .all(|pair| matches!(pair, (Ok(one), Ok(other)) if one == other))
+}
+
+/// Everything that a backup holds, to be read by people and programs: what is secret is `***`.
+///
+/// *Errors:* [`BackupError::Damaged`] for a row that cannot be written down.
+pub fn readable(snapshot: &Snapshot, version: &str) -> Result<Value, BackupError> {
+    let mut tables = Map::new();
+    for (table, _) in TABLES.iter().filter(|(_, kept)| *kept == Kept::Backup) {
+        let rows = snapshot.clear_rows(table);
+        let rows = rows.map_err(|error| BackupError::Damaged(format!("table '{table}': {error}")))?;
+        tables.insert((*table).to_owned(), Value::Array(rows.into_iter().map(without_secrets).collect()));
+    }
+    Ok(serde_json::json!({ "version": version, "tables": tables }))
+}
+
+/// Fields of rows that nobody may read.
+const SECRET_FIELDS: [&str; 4] = ["password_hash", "nt_hash", "secret_key", "access_key"];
+
+fn without_secrets(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let hidden = |(name, value): (String, Value)| {
+                let secret = SECRET_FIELDS.contains(&name.as_str()) && !value.is_null();
+                let value = if secret { Value::from("***") } else { without_secrets(value) };
+                (name, value)
+            };
+            Value::Object(fields.into_iter().map(hidden).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(without_secrets).collect()),
+        plain => plain,
+    }
+}
+
+/// Puts the rows of a backup in place of all that there are, in one transaction; every session ends.
+///
+/// *Errors:* 409 `not-empty` for a database in use without `force`; the store's. *Cancel:* a transaction that began happens.
+pub async fn restore(
+    database: &ControlDatabase,
+    rows: Snapshot,
+    force: bool,
+    audit: Option<AuditRecord>,
+) -> Result<RestoreReport, Problem> {
+    let report = counted(&rows);
     let allowed = move |there: &Snapshot| force || is_fresh(there);
     match database.replace(rows, allowed, audit).await {
         Ok(true) => Ok(report),

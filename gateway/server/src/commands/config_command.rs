@@ -1,5 +1,6 @@
 //! `dfs config`: the configuration file made, shown, checked, edited, described.
 
+use super::files::replace;
 use super::{Common, Failure, Form, cannot, config_edit, print, print_as};
 use crate::config::{
     Config, Finding, Loaded, Wrong, as_json, as_yaml, check_machine, check_text, effective,
@@ -7,8 +8,6 @@ use crate::config::{
 };
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Makes, shows, checks and changes the configuration.
@@ -27,19 +26,22 @@ enum What {
     /// Checks the file, the environment and --set, and their values against this machine.
     Validate(Validate),
     /// Opens the file in $VISUAL or $EDITOR and takes the change only when it is right.
-    Edit,
+    Edit(config_edit::Edit),
     /// Prints the JSON Schema of the file.
-    Schema,
+    Schema(Schema),
 }
 
 #[derive(Args)]
 struct ConfigInit {
-    /// Folder of all local state.
-    #[arg(long, value_name = "PATH", default_value = "/var/lib/dfs")]
-    data_dir: PathBuf,
+    /// Folder of all local state [default: that of the file that is overwritten, else /var/lib/dfs].
+    #[arg(long, value_name = "PATH")]
+    data_dir: Option<PathBuf>,
     /// Overwrite an existing file.
     #[arg(long)]
     force: bool,
+    /// How it is told.
+    #[arg(short, long, value_enum, default_value = "table", value_name = "FORM")]
+    output: Form,
 }
 
 #[derive(Args)]
@@ -53,6 +55,13 @@ struct Show {
 }
 
 #[derive(Args)]
+struct Schema {
+    /// How it is shown; `table` is JSON.
+    #[arg(short, long, value_enum, default_value = "json", value_name = "FORM")]
+    output: Form,
+}
+
+#[derive(Args)]
 struct Validate {
     /// How findings are shown.
     #[arg(short, long, value_enum, default_value = "table", value_name = "FORM")]
@@ -62,23 +71,28 @@ struct Validate {
 impl ConfigCommand {
     pub(super) fn run(&self, common: &Common) -> Result<(), Failure> {
         match &self.what {
-            What::Init(command) => command.run(&common.config),
+            What::Init(command) => command.run(common),
             What::Show(command) => command.run(common),
             What::Validate(command) => command.run(common),
-            What::Edit => config_edit::run(common),
-            What::Schema => print_as(Form::Json, &schema()),
+            What::Edit(command) => command.run(common),
+            What::Schema(command) => print_as(command.output, &schema()),
         }
     }
 }
 
 impl ConfigInit {
-    fn run(&self, path: &Path) -> Result<(), Failure> {
-        write_config(path, &self.data_dir, self.force)?;
-        print(&format!(
-            "configuration {}\nnext: dfs --config {} init --force\n",
-            path.display(),
-            path.display()
-        ));
+    fn run(&self, common: &Common) -> Result<(), Failure> {
+        let path = &common.config;
+        let before = std::fs::read_to_string(path).ok();
+        let kept = before.and_then(|text| check_text(path, &text, &[], &[]).ok()?.0.config.data_dir);
+        let data_dir = self.data_dir.clone().or(kept).unwrap_or_else(|| PathBuf::from("/var/lib/dfs"));
+        write_config(path, &data_dir, self.force)?;
+        match self.output {
+            Form::Table => {
+                print(&format!("configuration {}\ndata folder   {}\n", path.display(), data_dir.display()));
+            }
+            form => print_as(form, &serde_json::json!({ "config": path, "data_dir": data_dir }))?,
+        }
         Ok(())
     }
 }
@@ -96,30 +110,9 @@ pub(super) fn write_config(path: &Path, data_dir: &Path, force: bool) -> Result<
     let text = format!(
         "# Configuration of the gateway. Every key is optional but data_dir; `dfs config show` and\n# deploy/config.sample.yaml tell them all, `dfs config validate` checks what is written here.\ndata_dir: {quoted}\n"
     );
-    replace(path, text.as_bytes(), 0o644)
-}
-
-/// Replaces a file as a whole: written aside, synced, renamed. *A crash* leaves the old one or the new one.
-pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(|error| cannot("make the folder", parent, &error))?;
-    // A link stays a link to the file that is replaced.
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let aside = PathBuf::from(name);
-    let write = || {
-        let mut file =
-            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&aside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&aside, &path)?;
-        std::fs::File::open(path.parent().unwrap_or(parent))?.sync_all()
-    };
-    write().map_err(|error| {
-        let _ = std::fs::remove_file(&aside);
-        cannot("write", &path, &error)
-    })
+    replace(path, text.as_bytes(), 0o644, true)
 }
 
 impl Show {

@@ -2,15 +2,45 @@
 //!
 //! *A crash* leaves the file as it was; the copy stays beside it and is named.
 
-use super::config_command::{findings, line, replace};
-use super::{Common, Failure, cannot, print};
+use super::config_command::{findings, line};
+use super::files::replace;
+use super::{Common, Failure, Form, cannot, print, print_as};
 use crate::config::{check_text, process_environment};
+use clap::Args;
 use std::io::{BufRead, IsTerminal, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub(super) fn run(common: &Common) -> Result<(), Failure> {
+/// Opens the file in an editor.
+#[derive(Args)]
+pub(super) struct Edit {
+    /// How the outcome is told.
+    #[arg(short, long, value_enum, default_value = "table", value_name = "FORM")]
+    output: Form,
+}
+
+impl Edit {
+    pub(super) fn run(&self, common: &Common) -> Result<(), Failure> {
+        let changed = edited(common, self.output)?;
+        match (self.output, changed) {
+            (Form::Table, true) => {
+                print(&format!(
+                    "{} was changed; it takes effect with the next start\n",
+                    common.config.display()
+                ));
+            }
+            (Form::Table, false) => print("nothing was changed\n"),
+            (form, changed) => {
+                print_as(form, &serde_json::json!({ "config": common.config, "changed": changed }))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the file was changed.
+fn edited(common: &Common, form: Form) -> Result<bool, Failure> {
     let path = &common.config;
     let before = std::fs::read(path).map_err(|error| {
         Failure::new(
@@ -25,8 +55,7 @@ pub(super) fn run(common: &Common) -> Result<(), Failure> {
         let after = std::fs::read(&copy).map_err(|error| cannot("read", &copy, &error))?;
         if after == before {
             let _ = std::fs::remove_file(&copy);
-            print("nothing was changed\n");
-            return Ok(());
+            return Ok(false);
         }
         match accept(common, &after) {
             Ok(notes) => {
@@ -39,11 +68,12 @@ pub(super) fn run(common: &Common) -> Result<(), Failure> {
                     );
                     return Err(Failure::new(2, text));
                 }
-                replace(path, &after, mode)?;
+                replace(path, &after, mode, true)?;
                 let _ = std::fs::remove_file(&copy);
-                print(&notes);
-                print(&format!("{} was changed; it takes effect with the next start\n", path.display()));
-                return Ok(());
+                if form == Form::Table {
+                    print(&notes);
+                }
+                return Ok(true);
             }
             Err(why) => {
                 eprint!("{why}");

@@ -1,6 +1,6 @@
 //! `dfs man`: the manual pages, made from the same text as `--help`.
 
-use super::{Cli, Failure, cannot};
+use super::{Cli, Failure, Form, cannot, print, print_as};
 use clap::{Args, CommandFactory};
 use std::path::PathBuf;
 
@@ -10,6 +10,9 @@ pub(super) struct Man {
     /// Folder of the pages, made when it is not there.
     #[arg(long, value_name = "PATH")]
     dir: PathBuf,
+    /// How it is told.
+    #[arg(short, long, value_enum, default_value = "table", value_name = "FORM")]
+    output: Form,
 }
 
 /// What the first page says below its options, as roff.
@@ -44,7 +47,10 @@ impl Man {
         let mut root = Cli::command().disable_help_subcommand(true);
         root.build();
         let count = self.write(&root, "dfs", true)?;
-        super::print(&format!("{count} pages in {}\n", self.dir.display()));
+        match self.output {
+            Form::Table => print(&format!("{count} pages in {}\n", self.dir.display())),
+            form => print_as(form, &serde_json::json!({ "dir": self.dir, "pages": count }))?,
+        }
         Ok(())
     }
 

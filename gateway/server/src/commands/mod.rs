@@ -1,13 +1,20 @@
 //! The commands of `dfs`.
 
+mod backup;
 mod completion;
 mod config_command;
 mod config_edit;
+mod control;
 mod doctor;
+mod files;
 mod init;
 mod local;
 mod logs;
 mod man;
+mod migrate;
+mod passphrase;
+mod progress;
+mod restore;
 mod start;
 mod status;
 mod stop;
@@ -73,6 +80,12 @@ enum Command {
     Logs(logs::Logs),
     /// Makes, shows, checks and changes the configuration.
     Config(config_command::ConfigCommand),
+    /// Writes a backup of what the control plane knows.
+    Backup(backup::Backup),
+    /// Puts a backup in place of what the control plane knows.
+    Restore(restore::Restore),
+    /// Brings the control database up to date, or moves it to Postgres or back; while no gateway runs.
+    Migrate(migrate::Migrate),
     /// Looks for what is wrong or will be, and says what to fix.
     Doctor(doctor::Doctor),
     /// Prints the completion script of a shell.
@@ -152,6 +165,9 @@ fn run_command(command: Command, common: &Common) -> Result<(), Failure> {
         Command::Status(command) => command.run(common),
         Command::Logs(command) => command.run(common),
         Command::Config(command) => command.run(common),
+        Command::Backup(command) => command.run(common),
+        Command::Restore(command) => command.run(common),
+        Command::Migrate(command) => command.run(common),
         Command::Doctor(command) => command.run(common),
         Command::Completion(command) => command.run(),
         Command::Man(command) => command.run(),

@@ -152,7 +152,7 @@ fn is_plain(text: &str) -> bool {
         && !words.contains(&text.to_ascii_lowercase().as_str())
 }
 
-/// The settings as a tree of values, and beside it where each comes from.
+/// The settings as a tree of values; beside them, as `sources`, where each comes from.
 pub(crate) fn as_json(shown: &[Shown]) -> Value {
     let (mut config, mut sources) = (Value::Object(Map::new()), Map::new());
     for one in shown {
@@ -166,7 +166,8 @@ pub(crate) fn as_json(shown: &[Shown]) -> Value {
         *at = one.value.clone();
         sources.insert(one.key.clone(), Value::from(one.source.as_str()));
     }
-    serde_json::json!({ "config": config, "sources": sources })
+    config["sources"] = Value::Object(sources);
+    config
 }
 
 #[cfg(test)]

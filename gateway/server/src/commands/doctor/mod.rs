@@ -45,6 +45,7 @@ pub(super) struct Check {
     /// What, in one or two words.
     pub check: String,
     /// How it is.
+    #[serde(rename = "result")]
     pub verdict: Verdict,
     /// What was seen, with figures.
     pub message: String,
@@ -68,20 +69,12 @@ impl Check {
     }
 }
 
-/// What is told as JSON and YAML.
-#[derive(Serialize)]
-struct Report<'a> {
-    verdict: Verdict,
-    checks: &'a [Check],
-}
-
 impl Doctor {
     pub(super) fn run(&self, common: &Common) -> Result<(), Failure> {
         let checks = self.look(common);
-        let worst = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Ok);
         match self.output {
             Form::Table => print(&table(&checks)),
-            form => print_as(form, &Report { verdict: worst, checks: &checks })?,
+            form => print_as(form, &checks)?,
         }
         let failed = checks.iter().filter(|check| check.verdict == Verdict::Fail).count();
         if failed > 0 {

@@ -21,6 +21,8 @@ pub mod people;
 mod plane;
 mod routes;
 pub mod rows;
+#[cfg(test)]
+mod scale;
 pub mod secrets;
 mod sessions;
 mod store;

@@ -197,6 +197,12 @@ impl ControlDatabase {
         (rows.iter().map(|row| row.as_ref().clone()).collect(), total, more)
     }
 
+    /// A keyed hash that only holders of the secrets key can make, in hex.
+    #[must_use]
+    pub fn mac(&self, purpose: &str, bytes: &[u8]) -> String {
+        self.inner.secrets.mac(purpose, bytes)
+    }
+
     /// The revision of the mirror.
     #[must_use]
     pub fn revision(&self) -> u64 {

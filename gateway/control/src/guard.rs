@@ -1,15 +1,15 @@
-//! Who calls: bearer tokens and roles; and problems as HTTP answers.
+//! Who calls, and whether he may; and problems as HTTP answers.
 
 use crate::plane::ControlPlane;
+use crate::routes::route::Access;
 use crate::tokens::Claims;
-use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
-use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use dfs_api::{Problem, Role};
-use std::sync::Arc;
 
-/// A problem as an HTTP answer.
+/// A problem as an HTTP answer. The layer around all routes writes its body, with the id of the request in it.
+#[derive(Debug)]
 pub(crate) struct Refusal(pub Problem);
 
 impl From<Problem> for Refusal {
@@ -26,52 +26,49 @@ impl From<crate::DatabaseError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = axum::http::StatusCode::from_u16(self.0.status)
-            .unwrap_or(axum::http::StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self.0).unwrap_or_default();
-        (status, [(axum::http::header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut answer = status.into_response();
+        answer.extensions_mut().insert(self.0);
+        answer
     }
 }
 
-/// The caller, with at least the asked role.
-pub(crate) struct Caller(pub Claims);
+/// Somebody who is logged in.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub user: String,
+    pub role: Role,
+    pub claims: Claims,
+}
 
-impl Caller {
-    /// Refuses callers below a role (403).
-    pub fn at_least(&self, role: Role) -> Result<(), Refusal> {
-        if self.0.role >= role {
-            return Ok(());
-        }
-        Err(Problem::new(403, "forbidden", format!("this needs the role {role:?}").to_lowercase()).into())
+fn unauthorized() -> Problem {
+    Problem::new(401, "unauthorized", "a valid access token is needed: log in first")
+}
+
+/// Who calls, and whether he may use a route. *Errors:* 401 for nobody where somebody is needed; the inner ones, 403, are
+/// those of a known caller.
+pub(crate) fn admit(
+    plane: &ControlPlane,
+    headers: &HeaderMap,
+    access: Access,
+) -> Result<(Option<Session>, Result<(), Problem>), Problem> {
+    if access == Access::Open {
+        return Ok((None, Ok(())));
     }
-}
-
-/// The caller, even one who must change his password first.
-pub(crate) struct AnyCaller(pub Claims);
-
-fn unauthorized() -> Refusal {
-    Problem::new(401, "unauthorized", "a valid access token is needed: log in first").into()
-}
-
-impl FromRequestParts<Arc<ControlPlane>> for AnyCaller {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, plane: &Arc<ControlPlane>) -> Result<Self, Refusal> {
-        let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = header.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(unauthorized)?;
-        plane.authenticate(token).map(AnyCaller).ok_or_else(unauthorized)
-    }
-}
-
-impl FromRequestParts<Arc<ControlPlane>> for Caller {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, plane: &Arc<ControlPlane>) -> Result<Self, Refusal> {
-        let AnyCaller(claims) = AnyCaller::from_request_parts(parts, plane).await?;
-        if claims.must_change {
+    let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = header.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(unauthorized)?;
+    let claims = plane.authenticate(token).ok_or_else(unauthorized)?;
+    let session = Session { user: claims.sub.clone(), role: claims.role, claims };
+    let allowed = match access {
+        Access::Open | Access::LoggedIn => Ok(()),
+        Access::AtLeast(_) if session.claims.must_change => {
             let detail = "change the password first (dfsctl login asks for a new one)";
-            return Err(Problem::new(403, "password-change-needed", detail).into());
+            Err(Problem::new(403, "password-change-needed", detail))
         }
-        Ok(Caller(claims))
-    }
+        Access::AtLeast(role) if session.role < role => {
+            Err(Problem::new(403, "forbidden", format!("this needs the role {role:?}").to_lowercase()))
+        }
+        Access::AtLeast(_) => Ok(()),
+    };
+    Ok((Some(session), allowed))
 }

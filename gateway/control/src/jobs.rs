@@ -55,6 +55,11 @@ impl Jobs {
         Ok(job)
     }
 
+    /// Every job that is remembered.
+    pub fn list(&self) -> Vec<Job> {
+        self.0.lock().jobs.values().cloned().collect()
+    }
+
     /// A job.
     pub fn get(&self, id: u64) -> Option<Job> {
         self.0.lock().jobs.get(&id).cloned()

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod around;
 pub mod backend;
 pub mod backup;
 mod brake;
@@ -14,9 +15,11 @@ mod copies;
 pub mod database;
 mod guard;
 mod jobs;
+mod live;
 mod manage;
 pub mod metrics;
 pub mod mirror;
+mod openapi;
 pub mod people;
 mod plane;
 mod routes;
@@ -31,10 +34,12 @@ mod testing;
 mod tokens;
 mod users;
 
+pub use around::Peer;
 pub use backend::Backend;
 pub use change::Change;
 pub use copies::CopiesBackend;
 pub use database::{ControlDatabase, DatabaseError, Planned};
+pub use live::PlaneLimits;
 pub use manage::ManageBackend;
 pub use mirror::Snapshot;
 pub use people::identities;

@@ -6,6 +6,7 @@
 //! older version starts on a full disk.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use dfs_model::Entropy;
@@ -74,6 +75,8 @@ pub enum SecretsError {
 pub struct SecretsKey {
     file: PathBuf,
     key: LessSafeKey,
+    /// Drawn from the same bytes, for hashes of what must not be guessed.
+    mac: hmac::Key,
     /// The key's bytes until they are in the file.
     unwritten: Mutex<Option<[u8; SECRETS_KEY_BYTES]>>,
     entropy: Arc<dyn Entropy>,
@@ -109,6 +112,7 @@ impl SecretsKey {
         Ok(SecretsKey {
             file: file.to_owned(),
             key: LessSafeKey::new(key),
+            mac: mac_key(&bytes),
             unwritten: Mutex::new(unwritten),
             entropy,
         })
@@ -163,6 +167,15 @@ impl SecretsKey {
         String::from_utf8(clear.to_vec()).map_err(|_| SecretsError::Sealed)
     }
 
+    /// A keyed hash in hex; hashes for different purposes have nothing to do with each other.
+    pub(crate) fn mac(&self, purpose: &str, bytes: &[u8]) -> String {
+        let mut context = hmac::Context::with_key(&self.mac);
+        context.update(&(purpose.len() as u64).to_le_bytes());
+        context.update(purpose.as_bytes());
+        context.update(bytes);
+        context.sign().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The mark of a database that is sealed with this key.
     pub(crate) fn mark(&self) -> Result<String, SecretsError> {
         self.seal(MARK, "meta", "mark", "")
@@ -178,6 +191,12 @@ impl SecretsKey {
             _ => Err(SecretsError::Wrong { file: self.file.clone() }),
         }
     }
+}
+
+/// The key of hashes: another one than that which seals.
+fn mac_key(bytes: &[u8]) -> hmac::Key {
+    let root = hmac::Key::new(hmac::HMAC_SHA256, bytes);
+    hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&root, b"dfs control plane mac").as_ref())
 }
 
 /// Each part with its length before it, so that no two places are written alike.

@@ -9,7 +9,8 @@ use crate::system::OsEntropy;
 use dfs_api::AdapterKind;
 use dfs_control::rows::AdapterRow;
 use dfs_control::{
-    ControlDatabase, ControlPlane, DatabaseError, PlaneOptions, PostgresOptions, PostgresTls, SecretsKey,
+    ControlDatabase, ControlPlane, DatabaseError, PlaneLimits, PlaneOptions, PostgresOptions, PostgresTls,
+    SecretsKey,
 };
 use dfs_log::RealDisk;
 use dfs_model::Entropy;
@@ -94,11 +95,14 @@ async fn serve(config: Config, data_dir: &Path, folder: &Folder) -> Result<(), F
     };
     let _ = gateway.told.name.set(name);
     let plane = control_plane(&gateway, database.clone(), key)?;
+    plane.apply_settings().await;
+    let keeping = tokio::spawn(plane.clone().keep());
     let (stop, stopping) = watch::channel(false);
     listeners.open_local(data_dir);
     let certificates = listeners.certificates.clone();
     let serving = listeners.serve(&gateway, plane, plan, prometheus, &stopping).await;
     let mut tasks = serving.map_err(|error| Failure::new(1, format!("cannot serve: {error}")))?;
+    tasks.push(keeping);
     tasks.push(tokio::spawn(gateway.clone().follow(database)));
     tasks.push(tokio::spawn(async move {
         while hangup().await {
@@ -269,6 +273,7 @@ fn control_plane(
     database: Arc<ControlDatabase>,
     token_key: Vec<u8>,
 ) -> Result<Arc<ControlPlane>, Failure> {
+    let config = &gateway.config;
     let options = PlaneOptions {
         database,
         backend: gateway.clone(),
@@ -276,6 +281,13 @@ fn control_plane(
         entropy: gateway.entropy.clone(),
         token_key,
         version: VERSION,
+        limits: PlaneLimits {
+            requests_per_second: config.control.requests_per_second,
+            max_requests: config.control.max_requests,
+            login_tries_per_minute: config.control.login_tries_per_minute,
+            session_hours: config.control.session_hours,
+            audit_keep_days: config.audit.keep_days,
+        },
     };
     ControlPlane::new(options).map_err(|error| Failure::new(1, error.to_string()))
 }

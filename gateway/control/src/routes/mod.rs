@@ -1,105 +1,78 @@
-//! Routes under `/api/v1`.
+//! Routes under `/api/v1`: the table, its router, and one file for each resource.
 
-mod auth;
+mod adapters;
+pub(crate) mod answers;
+mod audit;
+pub(crate) mod auth;
+pub(crate) mod call;
+mod clients;
+mod cold;
+pub(crate) mod docs;
+mod groups;
 mod health;
+mod identity;
+pub(crate) mod inputs;
 mod keep;
 mod netgroups;
 mod owners;
+mod passwords;
+mod permissions;
+pub(crate) mod pipeline;
+pub(crate) mod route;
+pub(crate) mod settings;
 mod shares;
+mod snapshots;
 mod stores;
+pub(crate) mod table;
 mod tier;
+mod users;
 
+use crate::around;
 use crate::guard::Refusal;
 use crate::metrics;
 use crate::plane::ControlPlane;
-use axum::extract::{DefaultBodyLimit, FromRequest, MatchedPath, OriginalUri, Request};
-use axum::middleware::{self, Next};
-use axum::response::Response;
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::Router;
+use axum::extract::{OriginalUri, Request, State};
+use axum::middleware;
+use axum::routing::{MethodFilter, MethodRouter, get};
 use dfs_api::Problem;
-use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Largest request body in bytes.
-const BODY_MAX: usize = 1 << 20;
-
+/// The router of a table, with the layers around it.
 pub(crate) fn router(plane: Arc<ControlPlane>) -> Router {
-    let api = Router::new()
-        .route("/health", get(health::health))
-        .route("/auth/login", post(auth::login))
-        .route("/auth/refresh", post(auth::refresh))
-        .route("/auth/me", get(auth::me))
-        .route("/users/me/password", post(auth::change_password))
-        .route("/metadata-stores", get(stores::list_metadata).post(stores::add_metadata))
-        .route("/metadata-stores/{name}", axum::routing::delete(stores::remove_metadata))
-        .route("/cold-stores", get(stores::list_cold).post(stores::add_cold))
-        .route("/cold-stores/{name}", axum::routing::delete(stores::remove_cold))
-        .route("/shares", get(shares::list).post(shares::create))
-        .route("/shares/{name}", get(shares::show).patch(shares::change).delete(shares::delete))
-        .route("/shares/{name}/open", post(shares::open))
-        .route("/shares/{name}/adopt", post(owners::adopt))
-        .route("/shares/{name}/release", post(owners::release))
-        .route("/shares/{name}/abandon", post(owners::abandon))
-        .route("/shares/{name}/quotas", get(keep::quotas).put(keep::set_quota))
-        .route("/shares/{name}/recycled", get(keep::recycled))
-        .route("/shares/{name}/recycled/restore", post(keep::restore))
-        .route("/shares/{name}/recycled/empty", post(keep::empty))
-        .route("/netgroups", get(netgroups::list).post(netgroups::create))
-        .route("/netgroups/{name}", get(netgroups::show).delete(netgroups::delete))
-        .route("/netgroups/{name}/members", post(netgroups::add_members))
-        .route("/netgroups/{name}/members/{member}", axum::routing::delete(netgroups::remove_member))
-        .route("/tier/status", get(tier::status))
-        .route("/tier/flush", post(tier::flush))
-        .route("/jobs/{id}", get(tier::job))
-        .merge(crate::copies::routes())
-        .fallback(no_such_route)
-        .method_not_allowed_fallback(wrong_method)
-        .route_layer(middleware::from_fn(count));
+    let mut paths: BTreeMap<String, MethodRouter<Arc<ControlPlane>>> = BTreeMap::new();
+    for route in table::table() {
+        let Ok(filter) = MethodFilter::try_from(route.method.clone()) else { continue };
+        let methods = paths.remove(&route.path).unwrap_or_default();
+        let (path, route) = (route.path.clone(), Arc::new(route));
+        let run = move |State(plane): State<Arc<ControlPlane>>, request: Request| {
+            pipeline::run(route.clone(), plane, request)
+        };
+        paths.insert(path, methods.on(filter, run));
+    }
+    let api = paths.into_iter().fold(Router::new(), |api, (path, methods)| api.route(&path, methods));
     Router::new()
+        .route("/", get(docs::about))
+        .route("/docs", get(docs::docs_at_root))
+        .route("/openapi.json", get(docs::document_at_root))
         .nest(dfs_api::PREFIX, api)
         .fallback(no_such_route)
-        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(plane.clone(), around::around))
         .with_state(plane)
 }
 
-/// Counts requests by the route's pattern (never by what a caller wrote in it) and status.
-async fn count(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let response = next.run(request).await;
-    metrics::request(route.unwrap_or_default(), response.status().as_u16());
-    response
-}
-
-async fn wrong_method(request: Request) -> Refusal {
-    let detail = format!("{} has no {}", request.uri().path(), request.method());
+async fn wrong_method(OriginalUri(uri): OriginalUri, request: Request) -> Refusal {
+    metrics::request(String::new(), 405);
+    let detail = format!("{} has no {}", uri.path(), request.method());
     Problem::new(405, "no-such-method", detail).into()
 }
 
 async fn no_such_route(OriginalUri(uri): OriginalUri, request: Request) -> Refusal {
+    metrics::request(String::new(), 404);
     Problem::new(404, "no-such-route", format!("there is nothing at {} {}", request.method(), uri.path()))
         .into()
-}
-
-/// A JSON body whose errors are problems that name the field.
-pub(crate) struct Body<T>(pub T);
-
-impl<T: DeserializeOwned> FromRequest<Arc<ControlPlane>> for Body<T> {
-    type Rejection = Refusal;
-
-    async fn from_request(request: Request, state: &Arc<ControlPlane>) -> Result<Self, Refusal> {
-        match Json::<T>::from_request(request, state).await {
-            Ok(Json(value)) => Ok(Body(value)),
-            Err(rejection) => {
-                let text = rejection.body_text();
-                let field = text.split('`').nth(1).map(str::to_owned);
-                Err(Refusal(Problem {
-                    field,
-                    ..Problem::new(rejection.status().as_u16(), "invalid-body", text)
-                }))
-            }
-        }
-    }
 }
 
 /// A name as resources carry it: 1 to 64 of letters, digits, `-`, `_` and `.`, beginning with a letter or digit.

@@ -1,17 +1,53 @@
 //! Netgroups: machines under one name, for the client lists of shares.
 
-use super::{Body, check_name};
+use super::answers::{Created, Done, Page, Shown, cut, page_of};
+use super::call::Call;
+use super::check_name;
+use super::inputs::{NoBody, NoQuery, Paged, Sent};
+use super::route::{ADMIN, OPERATOR, Route, family, route};
 use crate::change::Change;
-use crate::guard::{Caller, Refusal};
+use crate::guard::Refusal;
 use crate::plane::ControlPlane;
-use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use dfs_api::{AddMembers, Netgroup, NetgroupStatus, Problem, Role, ShareConfig};
+use axum::http::Method;
+use dfs_api::{AddMembers, Netgroup, NetgroupStatus, Problem, SetMembers, ShareConfig};
 use dfs_auth::ClientRule;
 use std::sync::Arc;
 
-type Plane = State<Arc<ControlPlane>>;
+pub(super) fn routes() -> Vec<Route> {
+    family(
+        "netgroups",
+        vec![
+            route(Method::GET, "/netgroups", "listNetgroups", OPERATOR, list)
+                .says("Lists the netgroups by name."),
+            route(Method::POST, "/netgroups", "createNetgroup", ADMIN, create)
+                .says("Makes a netgroup.")
+                .audited("netgroup.create")
+                .once(),
+            route(Method::GET, "/netgroups/{name}", "getNetgroup", OPERATOR, show)
+                .says("Shows a netgroup and the shares that rely on it."),
+            route(Method::PUT, "/netgroups/{name}", "replaceNetgroup", ADMIN, replace)
+                .says("Replaces the members of a netgroup; client lists go by it at once.")
+                .audited("netgroup.change"),
+            route(Method::DELETE, "/netgroups/{name}", "deleteNetgroup", ADMIN, delete)
+                .says("Deletes a netgroup that no share relies on.")
+                .audited("netgroup.delete"),
+            route(Method::GET, "/netgroups/{name}/members", "listNetgroupMembers", OPERATOR, members)
+                .says("Lists the members of a netgroup."),
+            route(Method::POST, "/netgroups/{name}/members", "addNetgroupMembers", ADMIN, add_members)
+                .says("Adds members to a netgroup; those that are in it stay.")
+                .audited("netgroup.change"),
+            route(
+                Method::DELETE,
+                "/netgroups/{name}/members/{member}",
+                "removeNetgroupMember",
+                ADMIN,
+                remove,
+            )
+            .says("Takes a member out of a netgroup.")
+            .audited("netgroup.change"),
+        ],
+    )
+}
 
 /// Most members of one netgroup: every request of a client is compared with them.
 const MEMBERS_MAX: usize = 4096;
@@ -53,11 +89,11 @@ fn checked(members: &[String]) -> Result<Vec<String>, Refusal> {
     Ok(kept)
 }
 
-fn status(plane: &ControlPlane, group: Netgroup) -> Result<NetgroupStatus, Refusal> {
+fn status(plane: &ControlPlane, group: Netgroup) -> NetgroupStatus {
     let rule = format!("@{}", group.name);
-    let shares =
-        plane.database.list::<ShareConfig>().into_iter().filter(|share| share.clients.contains(&rule));
-    Ok(NetgroupStatus { shares: shares.map(|share| share.name).collect(), group })
+    let snapshot = plane.database.snapshot();
+    let shares = snapshot.rows::<ShareConfig>().filter(|share| share.clients.contains(&rule));
+    NetgroupStatus { shares: shares.map(|share| share.name.clone()).collect(), group }
 }
 
 fn found(plane: &ControlPlane, name: &str) -> Result<Netgroup, Refusal> {
@@ -66,92 +102,96 @@ fn found(plane: &ControlPlane, name: &str) -> Result<Netgroup, Refusal> {
 }
 
 /// Writes a group down and tells the gateway, which acts on it at once.
-async fn keep(plane: &ControlPlane, group: Netgroup) -> Result<NetgroupStatus, Refusal> {
-    plane.database.commit(Change::default().put(&group), None).await?;
+async fn keep(call: &Call, group: Netgroup) -> Result<NetgroupStatus, Refusal> {
+    call.after(&group);
+    call.commit(Change::default().put(&group)).await?;
+    let plane = &call.plane;
     plane.backend.set_netgroups(&plane.database.list::<Netgroup>()).await;
-    status(plane, group)
+    Ok(status(plane, group))
 }
 
-pub(crate) async fn list(State(plane): Plane, caller: Caller) -> Result<Json<Vec<NetgroupStatus>>, Refusal> {
-    caller.at_least(Role::Operator)?;
-    let groups = plane.database.list::<Netgroup>().into_iter();
-    groups.map(|group| status(&plane, group)).collect::<Result<_, _>>().map(Json)
+async fn list(call: Arc<Call>, paged: Paged, _: NoBody) -> Result<Page<NetgroupStatus>, Refusal> {
+    let plane = &call.plane;
+    page_of(&plane.database.snapshot(), &paged, |group: &Netgroup| status(plane, group.clone()))
 }
 
-pub(crate) async fn show(
-    State(plane): Plane,
-    caller: Caller,
-    Path(name): Path<String>,
-) -> Result<Json<NetgroupStatus>, Refusal> {
-    caller.at_least(Role::Operator)?;
-    Ok(Json(status(&plane, found(&plane, &name)?)?))
+async fn show(call: Arc<Call>, _: NoQuery, _: NoBody) -> Result<Shown<NetgroupStatus>, Refusal> {
+    Ok(Shown(status(&call.plane, found(&call.plane, call.part("name"))?)))
 }
 
-pub(crate) async fn create(
-    State(plane): Plane,
-    caller: Caller,
-    Body(group): Body<Netgroup>,
-) -> Result<(StatusCode, Json<NetgroupStatus>), Refusal> {
-    caller.at_least(Role::Admin)?;
+async fn members(call: Arc<Call>, paged: Paged, _: NoBody) -> Result<Page<String>, Refusal> {
+    cut(found(&call.plane, call.part("name"))?.members, &paged, String::clone)
+}
+
+async fn create(
+    call: Arc<Call>,
+    _: NoQuery,
+    Sent(group): Sent<Netgroup>,
+) -> Result<Created<NetgroupStatus>, Refusal> {
+    call.about(&group.name);
     check_name(&group.name)?;
     let members = checked(&group.members)?;
-    let _changing = plane.changing.lock().await;
-    if plane.database.get::<Netgroup>(&group.name).is_some() {
-        return Err(Problem::conflict(format!("a netgroup named '{}' exists", group.name)).into());
+    let _changing = call.plane.changing.netgroups.lock().await;
+    if call.plane.database.get::<Netgroup>(&group.name).is_some() {
+        let exists = Problem::conflict(format!("a netgroup named '{}' exists", group.name));
+        return Err(Problem { field: Some("name".to_owned()), ..exists }.into());
     }
-    tracing::info!(netgroup = %group.name, by = %caller.0.sub, "netgroup created");
-    Ok((StatusCode::CREATED, Json(keep(&plane, Netgroup { members, ..group }).await?)))
+    Ok(Created(keep(&call, Netgroup { members, ..group }).await?))
 }
 
-pub(crate) async fn add_members(
-    State(plane): Plane,
-    caller: Caller,
-    Path(name): Path<String>,
-    Body(request): Body<AddMembers>,
-) -> Result<Json<NetgroupStatus>, Refusal> {
-    caller.at_least(Role::Admin)?;
-    let _changing = plane.changing.lock().await;
-    let group = found(&plane, &name)?;
+async fn replace(
+    call: Arc<Call>,
+    _: NoQuery,
+    Sent(request): Sent<SetMembers>,
+) -> Result<Shown<NetgroupStatus>, Refusal> {
+    let _changing = call.plane.changing.netgroups.lock().await;
+    let group = found(&call.plane, call.part("name"))?;
+    call.before(&group);
+    let members = checked(&request.members)?;
+    Ok(Shown(keep(&call, Netgroup { members, ..group }).await?))
+}
+
+async fn add_members(
+    call: Arc<Call>,
+    _: NoQuery,
+    Sent(request): Sent<AddMembers>,
+) -> Result<Shown<NetgroupStatus>, Refusal> {
+    let _changing = call.plane.changing.netgroups.lock().await;
+    let group = found(&call.plane, call.part("name"))?;
+    call.before(&group);
     let members = checked(&[group.members, request.members].concat())?;
-    tracing::info!(netgroup = %name, members = members.len(), by = %caller.0.sub, "netgroup changed");
-    Ok(Json(keep(&plane, Netgroup { name, members }).await?))
+    Ok(Shown(keep(&call, Netgroup { name: group.name, members }).await?))
 }
 
-pub(crate) async fn remove_member(
-    State(plane): Plane,
-    caller: Caller,
-    Path((name, member)): Path<(String, String)>,
-) -> Result<Json<NetgroupStatus>, Refusal> {
-    caller.at_least(Role::Admin)?;
-    let _changing = plane.changing.lock().await;
-    let mut group = found(&plane, &name)?;
+async fn remove(call: Arc<Call>, _: NoQuery, _: NoBody) -> Result<Shown<NetgroupStatus>, Refusal> {
+    let (name, member) = (call.part("name"), call.part("member"));
+    let _changing = call.plane.changing.netgroups.lock().await;
+    let mut group = found(&call.plane, name)?;
+    call.before(&group);
     let before = group.members.len();
-    let shown = member.parse::<ClientRule>().map_or_else(|_| member.clone(), |rule| rule.to_string());
+    let shown = member.parse::<ClientRule>().map_or_else(|_| member.to_owned(), |rule| rule.to_string());
     group.members.retain(|known| *known != shown);
     if group.members.len() == before {
-        return Err(Problem::not_found(&format!("member of netgroup '{name}'"), &member).into());
+        return Err(Problem::not_found(&format!("member of netgroup '{name}'"), member).into());
     }
-    tracing::info!(netgroup = %name, member = %shown, by = %caller.0.sub, "netgroup changed");
-    Ok(Json(keep(&plane, group).await?))
+    Ok(Shown(keep(&call, group).await?))
 }
 
-pub(crate) async fn delete(
-    State(plane): Plane,
-    caller: Caller,
-    Path(name): Path<String>,
-) -> Result<StatusCode, Refusal> {
-    caller.at_least(Role::Admin)?;
-    let _changing = plane.changing.lock().await;
-    let shares = status(&plane, found(&plane, &name)?)?.shares;
-    if !shares.is_empty() {
+async fn delete(call: Arc<Call>, _: NoQuery, _: NoBody) -> Result<Done, Refusal> {
+    let (plane, name) = (&call.plane, call.part("name"));
+    let _changing = plane.changing.netgroups.lock().await;
+    // No share may begin to rely on it in between.
+    let _shares = plane.changing.shares.lock().await;
+    let known = status(plane, found(plane, name)?);
+    if !known.shares.is_empty() {
         let why = format!(
             "netgroup '{name}' is used by {}: take '@{name}' out of their clients first",
-            shares.join(", ")
+            known.shares.join(", ")
         );
         return Err(Problem::conflict(why).into());
     }
-    plane.database.commit(Change::default().remove::<Netgroup>(&name), None).await?;
+    call.before(&known.group);
+    call.commit(Change::default().remove::<Netgroup>(name)).await?;
     plane.backend.set_netgroups(&plane.database.list::<Netgroup>()).await;
-    tracing::info!(netgroup = %name, by = %caller.0.sub, "netgroup deleted");
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }

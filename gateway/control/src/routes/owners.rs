@@ -1,68 +1,70 @@
 //! Shares that several gateways may serve, one at a time.
 
-use super::{Body, check_name};
+use super::answers::{Accepted, Created, Shown};
+use super::call::Call;
+use super::inputs::{NoBody, NoQuery, Sent};
+use super::route::{ADMIN, Route, family, route};
+use super::{check_name, shares};
 use crate::change::Change;
-use crate::guard::{Caller, Refusal};
-use crate::plane::ControlPlane;
-use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use dfs_api::{AbandonJournal, AbandonedJournal, AdoptShare, Job, Problem, Role, ShareConfig, ShareStatus};
+use crate::guard::Refusal;
+use axum::http::Method;
+use dfs_api::{AbandonJournal, AbandonedJournal, AdoptShare, Job, Problem, ShareConfig, ShareStatus};
 use std::sync::Arc;
 
-type Plane = State<Arc<ControlPlane>>;
-
-fn known(plane: &ControlPlane, name: &str) -> Result<ShareConfig, Refusal> {
-    let found = plane.database.get::<ShareConfig>(name);
-    Ok(found.ok_or_else(|| Problem::not_found("share", name))?)
+pub(super) fn routes() -> Vec<Route> {
+    family(
+        "shares",
+        vec![
+            route(Method::POST, "/shares/{name}/adopt", "adoptShare", ADMIN, adopt)
+                .says("Makes this gateway a standby for a share of a shared metadata store.")
+                .audited("share.adopt"),
+            route(Method::POST, "/shares/{name}/release", "releaseShare", ADMIN, release)
+                .says("Hands a share over to whichever gateway takes it.")
+                .audited("share.release"),
+            route(Method::POST, "/shares/{name}/abandon", "abandonJournal", ADMIN, abandon)
+                .says("Tells what only another gateway's journal of a share has; with `confirm` gives it up.")
+                .audited("share.abandon-journal"),
+        ],
+    )
 }
 
-/// Makes this gateway a standby for a share of a shared metadata store.
-pub(crate) async fn adopt(
-    State(plane): Plane,
-    caller: Caller,
-    Path(name): Path<String>,
-    Body(request): Body<AdoptShare>,
-) -> Result<(StatusCode, Json<ShareStatus>), Refusal> {
-    caller.at_least(Role::Admin)?;
-    let _changing = plane.changing.lock().await;
-    check_name(&name)?;
-    if plane.database.get::<ShareConfig>(&name).is_some() {
+async fn adopt(
+    call: Arc<Call>,
+    _: NoQuery,
+    Sent(request): Sent<AdoptShare>,
+) -> Result<Created<ShareStatus>, Refusal> {
+    let (plane, name) = (&call.plane, call.part("name"));
+    let _changing = plane.changing.shares.lock().await;
+    check_name(name)?;
+    if plane.database.get::<ShareConfig>(name).is_some() {
         return Err(Problem::conflict(format!("a share named '{name}' exists here")).into());
     }
-    let config = plane.backend.adopt_share(&name, &request).await?;
-    plane.database.commit(Change::default().put(&config), None).await?;
-    tracing::info!(share = %name, by = %caller.0.sub, "share adopted");
-    Ok((StatusCode::CREATED, Json(super::shares::status(&plane, config).await)))
+    let config = plane.backend.adopt_share(name, &request).await?;
+    call.after(&config);
+    call.commit(Change::default().put(&config)).await?;
+    Ok(Created(shares::status(plane, config).await))
 }
 
-/// Hands a share over to whichever gateway takes it.
-pub(crate) async fn release(
-    State(plane): Plane,
-    caller: Caller,
-    Path(name): Path<String>,
-) -> Result<(StatusCode, Json<Job>), Refusal> {
-    caller.at_least(Role::Admin)?;
-    known(&plane, &name)?;
-    let backend = plane.backend.clone();
+async fn release(call: Arc<Call>, _: NoQuery, _: NoBody) -> Result<Accepted<Job>, Refusal> {
+    let name = shares::found(&call.plane, call.part("name"))?.name;
+    let backend = call.plane.backend.clone();
     let what = format!("hand-over of {name}");
-    let job = plane.jobs.start(what, async move { backend.release_share(&name).await })?;
-    Ok((StatusCode::ACCEPTED, Json(job)))
+    let job = call.plane.jobs.start(what, async move { backend.release_share(&name).await })?;
+    Ok(Accepted(job))
 }
 
-/// Gives up the journal that another gateway has of a share.
-pub(crate) async fn abandon(
-    State(plane): Plane,
-    caller: Caller,
-    Path(name): Path<String>,
-    Body(request): Body<AbandonJournal>,
-) -> Result<Json<AbandonedJournal>, Refusal> {
-    caller.at_least(Role::Admin)?;
-    let _changing = plane.changing.lock().await;
-    known(&plane, &name)?;
+async fn abandon(
+    call: Arc<Call>,
+    _: NoQuery,
+    Sent(request): Sent<AbandonJournal>,
+) -> Result<Shown<AbandonedJournal>, Refusal> {
+    let plane = &call.plane;
+    let _changing = plane.changing.shares.lock().await;
+    let name = shares::found(plane, call.part("name"))?.name;
     let told = plane.backend.abandon_journal(&name, request.confirm).await?;
+    call.after(&told);
     if told.abandoned {
-        tracing::warn!(share = %name, by = %caller.0.sub, journal_of = %told.journal_of, "journal abandoned");
+        tracing::warn!(share = %name, by = call.caller(), journal_of = %told.journal_of, "journal abandoned");
     }
-    Ok(Json(told))
+    Ok(Shown(told))
 }

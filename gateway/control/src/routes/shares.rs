@@ -1,19 +1,59 @@
-//! Shares.
+//! Shares: made, changed, taken in and out, deleted.
+//!
+//! The running gateway goes first and what worked is written down, so a crash in between leaves at most a share that serves
+//! and is not known, never one that is known and was not made.
 
-use super::{Body, check_name, netgroups};
+use super::answers::{Created, Done, Page, Shown, cut};
+use super::call::Call;
+use super::inputs::{Forced, NoBody, NoQuery, Paged, Sent};
+use super::route::{ADMIN, OPERATOR, Route, family, route};
+use super::{check_name, netgroups};
 use crate::change::Change;
-use crate::guard::{Caller, Refusal};
+use crate::guard::Refusal;
+use crate::people;
 use crate::plane::ControlPlane;
-use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::Method;
 use dfs_api::{
-    ChangeShare, ColdStoreConfig, Durability, MetadataKind, MetadataStoreConfig, Problem, Role, ShareConfig,
+    ChangeShare, ColdStoreConfig, Durability, MetadataKind, MetadataStoreConfig, Mount, Problem, ShareConfig,
     ShareStatus,
 };
 use std::sync::Arc;
 
-type Plane = State<Arc<ControlPlane>>;
+/// Longest comment in bytes.
+const COMMENT_MAX: usize = 1024;
+
+pub(super) fn routes() -> Vec<Route> {
+    let change = route(Method::PATCH, "/shares/{name}", "changeShare", ADMIN, change)
+        .says("Changes the rules of a share while it is served; what is left out stays.")
+        .audited("share.change");
+    family(
+        "shares",
+        vec![
+            route(Method::GET, "/shares", "listShares", OPERATOR, list).says("Lists the shares by name."),
+            route(Method::POST, "/shares", "createShare", ADMIN, create)
+                .says("Makes a share, or opens one that its stores know, and serves it.")
+                .audited("share.create")
+                .once(),
+            route(Method::GET, "/shares/{name}", "getShare", OPERATOR, show).says("Shows a share."),
+            change.also(Method::PUT, "replaceShare"),
+            change,
+            route(Method::DELETE, "/shares/{name}", "deleteShare", ADMIN, delete)
+                .says("Deletes a share with its names, quotas and permissions; its packs stay in the cold store.")
+                .audited("share.delete"),
+            route(Method::POST, "/shares/{name}/open", "openShare", OPERATOR, open)
+                .says("Tries a share again that could not be opened.")
+                .audited("share.open"),
+            route(Method::POST, "/shares/{name}/enable", "enableShare", ADMIN, enable)
+                .says("Serves a share that was disabled.")
+                .audited("share.enable"),
+            route(Method::POST, "/shares/{name}/disable", "disableShare", ADMIN, disable)
+                .says("Stops serving a share; everything in it stays.")
+                .audited("share.disable"),
+            route(Method::GET, "/shares/{name}/mounts", "listShareMounts", OPERATOR, mounts)
+                .says("Lists the clients that have a share mounted."),
+        ],
+    )
+}
 
 /// What a durability class means, in one sentence.
 fn promise(class: Durability) -> &'static str {
@@ -43,26 +83,6 @@ pub(super) async fn status(plane: &ControlPlane, config: ShareConfig) -> ShareSt
     }
 }
 
-pub(crate) async fn list(State(plane): Plane, caller: Caller) -> Result<Json<Vec<ShareStatus>>, Refusal> {
-    caller.at_least(Role::Operator)?;
-    let mut shown = Vec::new();
-    for config in plane.database.list::<ShareConfig>() {
-        shown.push(status(&plane, config).await);
-    }
-    Ok(Json(shown))
-}
-
-pub(crate) async fn show(
-    State(plane): Plane,
-    caller: Caller,
-    Path(name): Path<String>,
-) -> Result<Json<ShareStatus>, Refusal> {
-    caller.at_least(Role::Operator)?;
-    let config =
-        plane.database.get::<ShareConfig>(&name).ok_or_else(|| Problem::not_found("share", &name))?;
-    Ok(Json(status(&plane, config).await))
-}
-
 /// Tests a share's settings against each other and against what exists.
 fn check(plane: &ControlPlane, config: &ShareConfig) -> Result<(), Refusal> {
     check_name(&config.name)?;
@@ -70,7 +90,7 @@ fn check(plane: &ControlPlane, config: &ShareConfig) -> Result<(), Refusal> {
         let rule = "block_size is a power of two from 65536 (64 KiB) to 1048576 (1 MiB)";
         return Err(Problem::field("block_size", rule).into());
     }
-    netgroups::check_clients(plane, &config.clients)?;
+    check_rules(plane, config)?;
     if config.root_mode > 0o7777 {
         return Err(
             Problem::field("root_mode", "root_mode has twelve bits, for instance 493 (octal 755)").into()
@@ -93,21 +113,13 @@ fn check(plane: &ControlPlane, config: &ShareConfig) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(crate) async fn create(
-    State(plane): Plane,
-    caller: Caller,
-    Body(config): Body<ShareConfig>,
-) -> Result<(StatusCode, Json<ShareStatus>), Refusal> {
-    caller.at_least(Role::Admin)?;
-    let _changing = plane.changing.lock().await;
-    check(&plane, &config)?;
-    if plane.database.get::<ShareConfig>(&config.name).is_some() {
-        return Err(Problem::conflict(format!("a share named '{}' exists", config.name)).into());
+/// Tests what may change while a share is served.
+fn check_rules(plane: &ControlPlane, config: &ShareConfig) -> Result<(), Refusal> {
+    if config.comment.len() > COMMENT_MAX || config.comment.chars().any(char::is_control) {
+        let rule = format!("comment has at most {COMMENT_MAX} bytes, without control characters");
+        return Err(Problem::field("comment", rule).into());
     }
-    plane.backend.create_share(&config).await?;
-    plane.database.commit(Change::default().put(&config), None).await?;
-    tracing::info!(share = %config.name, by = %caller.0.sub, "share created");
-    Ok((StatusCode::CREATED, Json(status(&plane, config).await)))
+    netgroups::check_clients(plane, &config.clients)
 }
 
 /// The settings with what a request changes.
@@ -131,51 +143,112 @@ fn changed(mut config: ShareConfig, change: ChangeShare) -> ShareConfig {
     config
 }
 
-/// Changes the rules of a share while it is served.
-pub(crate) async fn change(
-    State(plane): Plane,
-    caller: Caller,
-    Path(name): Path<String>,
-    Body(request): Body<ChangeShare>,
-) -> Result<Json<ShareStatus>, Refusal> {
-    caller.at_least(Role::Admin)?;
-    let _changing = plane.changing.lock().await;
-    let before =
-        plane.database.get::<ShareConfig>(&name).ok_or_else(|| Problem::not_found("share", &name))?;
-    let config = changed(before, request);
-    netgroups::check_clients(&plane, &config.clients)?;
-    plane.backend.change_share(&config).await?;
-    plane.database.commit(Change::default().put(&config), None).await?;
-    tracing::info!(share = %name, by = %caller.0.sub, "share changed");
-    Ok(Json(status(&plane, config).await))
+/// The settings of a share. *Errors:* 404.
+pub(super) fn found(plane: &ControlPlane, name: &str) -> Result<ShareConfig, Refusal> {
+    Ok(plane.database.get::<ShareConfig>(name).ok_or_else(|| Problem::not_found("share", name))?)
 }
 
-/// Tries a share again that could not be opened.
-pub(crate) async fn open(
-    State(plane): Plane,
-    caller: Caller,
-    Path(name): Path<String>,
-) -> Result<Json<ShareStatus>, Refusal> {
-    caller.at_least(Role::Operator)?;
-    let _changing = plane.changing.lock().await;
-    let config =
-        plane.database.get::<ShareConfig>(&name).ok_or_else(|| Problem::not_found("share", &name))?;
-    plane.backend.open_share(&name).await?;
-    Ok(Json(status(&plane, config).await))
-}
-
-pub(crate) async fn delete(
-    State(plane): Plane,
-    caller: Caller,
-    Path(name): Path<String>,
-) -> Result<StatusCode, Refusal> {
-    caller.at_least(Role::Admin)?;
-    let _changing = plane.changing.lock().await;
-    if plane.database.get::<ShareConfig>(&name).is_none() {
-        return Err(Problem::not_found("share", &name).into());
+async fn list(call: Arc<Call>, paged: Paged, _: NoBody) -> Result<Page<ShareStatus>, Refusal> {
+    let plane = &call.plane;
+    let page = super::answers::page_of(&plane.database.snapshot(), &paged, ShareConfig::clone)?;
+    let mut items = Vec::with_capacity(page.items.len());
+    for config in page.items {
+        items.push(status(plane, config).await);
     }
-    plane.backend.delete_share(&name, true).await?;
-    plane.database.commit(Change::default().remove::<ShareConfig>(&name), None).await?;
-    tracing::info!(share = %name, by = %caller.0.sub, "share deleted");
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Page { items, total: page.total, next: page.next, limit: page.limit })
+}
+
+async fn show(call: Arc<Call>, _: NoQuery, _: NoBody) -> Result<Shown<ShareStatus>, Refusal> {
+    let config = found(&call.plane, call.part("name"))?;
+    Ok(Shown(status(&call.plane, config).await))
+}
+
+async fn create(
+    call: Arc<Call>,
+    _: NoQuery,
+    Sent(config): Sent<ShareConfig>,
+) -> Result<Created<ShareStatus>, Refusal> {
+    let plane = &call.plane;
+    call.about(&config.name);
+    let _changing = plane.changing.shares.lock().await;
+    check(plane, &config)?;
+    if plane.database.get::<ShareConfig>(&config.name).is_some() {
+        let exists = Problem::conflict(format!("a share named '{}' exists", config.name));
+        return Err(Problem { field: Some("name".to_owned()), ..exists }.into());
+    }
+    plane.backend.create_share(&config).await?;
+    call.after(&config);
+    call.commit(Change::default().put(&config)).await?;
+    Ok(Created(status(plane, config).await))
+}
+
+async fn change(
+    call: Arc<Call>,
+    _: NoQuery,
+    Sent(request): Sent<ChangeShare>,
+) -> Result<Shown<ShareStatus>, Refusal> {
+    let plane = &call.plane;
+    let _changing = plane.changing.shares.lock().await;
+    let before = found(plane, call.part("name"))?;
+    call.before(&before);
+    let config = changed(before, request);
+    check_rules(plane, &config)?;
+    plane.backend.change_share(&config).await?;
+    call.after(&config);
+    call.commit(Change::default().put(&config)).await?;
+    Ok(Shown(status(plane, config).await))
+}
+
+async fn open(call: Arc<Call>, _: NoQuery, _: NoBody) -> Result<Shown<ShareStatus>, Refusal> {
+    let plane = &call.plane;
+    let _changing = plane.changing.shares.lock().await;
+    let config = found(plane, call.part("name"))?;
+    plane.backend.open_share(&config.name).await?;
+    Ok(Shown(status(plane, config).await))
+}
+
+async fn enable(call: Arc<Call>, _: NoQuery, _: NoBody) -> Result<Shown<ShareStatus>, Refusal> {
+    let plane = &call.plane;
+    let _changing = plane.changing.shares.lock().await;
+    let before = found(plane, call.part("name"))?;
+    let config = ShareConfig { enabled: true, ..before.clone() };
+    if !before.enabled {
+        call.before(&before);
+        plane.backend.enable_share(&config).await?;
+        call.after(&config);
+        call.commit(Change::default().put(&config)).await?;
+    }
+    Ok(Shown(status(plane, config).await))
+}
+
+async fn disable(call: Arc<Call>, asked: Forced, _: NoBody) -> Result<Shown<ShareStatus>, Refusal> {
+    let plane = &call.plane;
+    let _changing = plane.changing.shares.lock().await;
+    let before = found(plane, call.part("name"))?;
+    let config = ShareConfig { enabled: false, ..before.clone() };
+    if before.enabled {
+        call.before(&before);
+        plane.backend.disable_share(&config, asked.force).await?;
+        call.after(&config);
+        call.commit(Change::default().put(&config)).await?;
+    }
+    Ok(Shown(status(plane, config).await))
+}
+
+async fn delete(call: Arc<Call>, asked: Forced, _: NoBody) -> Result<Done, Refusal> {
+    let plane = &call.plane;
+    let name = call.part("name");
+    let _changing = plane.changing.shares.lock().await;
+    call.before(&found(plane, name)?);
+    plane.backend.delete_share(name, asked.force).await?;
+    call.transact(|snapshot| Ok((people::delete_share(snapshot, name)?, ()))).await?;
+    plane.tell_identities();
+    Ok(Done)
+}
+
+async fn mounts(call: Arc<Call>, paged: Paged, _: NoBody) -> Result<Page<Mount>, Refusal> {
+    let share = found(&call.plane, call.part("name"))?.name;
+    let mut mounts = call.plane.backend.mounts().await;
+    mounts.retain(|mount| mount.share == share);
+    cut(mounts, &paged, super::clients::mount_key)
 }

@@ -1,128 +1,112 @@
-//! Metadata stores and cold stores.
+//! Metadata stores.
 
-use super::{Body, check_name};
+use super::answers::{Created, Done, Page, Shown, page_of};
+use super::call::Call;
+use super::check_name;
+use super::inputs::{NoBody, NoQuery, Paged, Sent};
+use super::route::{ADMIN, OPERATOR, Route, family, route};
 use crate::change::Change;
-use crate::guard::{Caller, Refusal};
+use crate::guard::Refusal;
 use crate::plane::ControlPlane;
-use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use dfs_api::{
-    ColdStoreConfig, ColdStoreStatus, MetadataStoreConfig, MetadataStoreStatus, Problem, Role, ShareConfig,
-};
+use axum::http::Method;
+use dfs_api::{MetadataStoreConfig, MetadataStoreStatus, Problem, ShareConfig, StoreHealth, StoreKind};
 use std::sync::Arc;
 
-type Plane = State<Arc<ControlPlane>>;
+pub(super) fn routes() -> Vec<Route> {
+    family(
+        "stores",
+        vec![
+            route(Method::GET, "/metadata-stores", "listMetadataStores", OPERATOR, list)
+                .says("Lists the metadata stores by name."),
+            route(Method::POST, "/metadata-stores", "addMetadataStore", ADMIN, add)
+                .says("Opens or makes a metadata store.")
+                .audited("metadata-store.add")
+                .once(),
+            route(Method::GET, "/metadata-stores/{name}", "getMetadataStore", OPERATOR, show)
+                .says("Shows a metadata store and the shares that refer to it."),
+            route(Method::DELETE, "/metadata-stores/{name}", "removeMetadataStore", ADMIN, remove)
+                .says("Closes a metadata store that no share refers to.")
+                .audited("metadata-store.remove"),
+            route(Method::GET, "/metadata-stores/{name}/health", "getMetadataStoreHealth", OPERATOR, health)
+                .says("Tells how a metadata store is."),
+        ],
+    )
+}
 
 /// Names of shares that refer to a store.
-fn users_of(plane: &ControlPlane, refers: impl Fn(&ShareConfig) -> bool) -> Result<Vec<String>, Refusal> {
-    let shares = plane.database.list::<ShareConfig>();
-    Ok(shares.into_iter().filter(|share| refers(share)).map(|share| share.name).collect())
+pub(super) fn users_of(plane: &ControlPlane, refers: impl Fn(&ShareConfig) -> bool) -> Vec<String> {
+    let snapshot = plane.database.snapshot();
+    snapshot.rows::<ShareConfig>().filter(|share| refers(share)).map(|share| share.name.clone()).collect()
 }
 
-fn in_use(what: &str, name: &str, shares: &[String]) -> Refusal {
-    Problem::conflict(format!("{what} '{name}' is used by {}: delete those shares first", shares.join(", ")))
-        .into()
-}
-
-pub(crate) async fn list_metadata(
-    State(plane): Plane,
-    caller: Caller,
-) -> Result<Json<Vec<MetadataStoreStatus>>, Refusal> {
-    caller.at_least(Role::Operator)?;
-    let mut shown = Vec::new();
-    for config in plane.database.list::<MetadataStoreConfig>() {
-        let shares = users_of(&plane, |share| share.metadata == config.name)?;
-        let health = plane.backend.metadata_health(&config.name).await;
-        shown.push(MetadataStoreStatus { config, health, shares });
+/// Refuses to remove a store that shares refer to.
+pub(super) fn unused(what: &str, name: &str, shares: &[String]) -> Result<(), Problem> {
+    if shares.is_empty() {
+        return Ok(());
     }
-    Ok(Json(shown))
+    let why = format!("{what} '{name}' is used by {}: delete those shares first", shares.join(", "));
+    Err(Problem::conflict(why))
 }
 
-pub(crate) async fn add_metadata(
-    State(plane): Plane,
-    caller: Caller,
-    Body(config): Body<MetadataStoreConfig>,
-) -> Result<(StatusCode, Json<MetadataStoreConfig>), Refusal> {
-    caller.at_least(Role::Admin)?;
+fn found(plane: &ControlPlane, name: &str) -> Result<MetadataStoreConfig, Problem> {
+    let store = plane.database.get::<MetadataStoreConfig>(name);
+    store.ok_or_else(|| Problem::not_found("metadata store", name))
+}
+
+async fn status(plane: &ControlPlane, config: MetadataStoreConfig) -> MetadataStoreStatus {
+    let shares = users_of(plane, |share| share.metadata == config.name);
+    let health = plane.backend.metadata_health(&config.name).await;
+    MetadataStoreStatus { config, health, shares }
+}
+
+async fn list(call: Arc<Call>, paged: Paged, _: NoBody) -> Result<Page<MetadataStoreStatus>, Refusal> {
+    let plane = &call.plane;
+    let page = page_of(&plane.database.snapshot(), &paged, MetadataStoreConfig::clone)?;
+    let mut items = Vec::with_capacity(page.items.len());
+    for config in page.items {
+        items.push(status(plane, config).await);
+    }
+    Ok(Page { items, total: page.total, next: page.next, limit: page.limit })
+}
+
+async fn show(call: Arc<Call>, _: NoQuery, _: NoBody) -> Result<Shown<MetadataStoreStatus>, Refusal> {
+    let config = found(&call.plane, call.part("name"))?;
+    Ok(Shown(status(&call.plane, config).await))
+}
+
+async fn health(call: Arc<Call>, _: NoQuery, _: NoBody) -> Result<Shown<StoreHealth>, Refusal> {
+    let name = found(&call.plane, call.part("name"))?.name;
+    let health = call.plane.backend.metadata_health(&name).await;
+    Ok(Shown(StoreHealth { kind: StoreKind::Metadata, name, health }))
+}
+
+async fn add(
+    call: Arc<Call>,
+    _: NoQuery,
+    Sent(config): Sent<MetadataStoreConfig>,
+) -> Result<Created<MetadataStoreConfig>, Refusal> {
+    let plane = &call.plane;
+    call.about(&config.name);
     check_name(&config.name)?;
-    let _changing = plane.changing.lock().await;
+    let _changing = plane.changing.stores.lock().await;
     if plane.database.get::<MetadataStoreConfig>(&config.name).is_some() {
-        return Err(Problem::conflict(format!("a metadata store named '{}' exists", config.name)).into());
+        let exists = Problem::conflict(format!("a metadata store named '{}' exists", config.name));
+        return Err(Problem { field: Some("name".to_owned()), ..exists }.into());
     }
     plane.backend.add_metadata_store(&config).await?;
-    plane.database.commit(Change::default().put(&config), None).await?;
-    tracing::info!(store = %config.name, by = %caller.0.sub, "metadata store added");
-    Ok((StatusCode::CREATED, Json(config)))
+    call.after(&config);
+    call.commit(Change::default().put(&config)).await?;
+    Ok(Created(config))
 }
 
-pub(crate) async fn remove_metadata(
-    State(plane): Plane,
-    caller: Caller,
-    Path(name): Path<String>,
-) -> Result<StatusCode, Refusal> {
-    caller.at_least(Role::Admin)?;
-    let _changing = plane.changing.lock().await;
-    if plane.database.get::<MetadataStoreConfig>(&name).is_none() {
-        return Err(Problem::not_found("metadata store", &name).into());
-    }
-    let shares = users_of(&plane, |share| share.metadata == name)?;
-    if !shares.is_empty() {
-        return Err(in_use("metadata store", &name, &shares));
-    }
-    plane.backend.remove_metadata_store(&name).await?;
-    plane.database.commit(Change::default().remove::<MetadataStoreConfig>(&name), None).await?;
-    tracing::info!(store = %name, by = %caller.0.sub, "metadata store removed");
-    Ok(StatusCode::NO_CONTENT)
-}
-
-pub(crate) async fn list_cold(
-    State(plane): Plane,
-    caller: Caller,
-) -> Result<Json<Vec<ColdStoreStatus>>, Refusal> {
-    caller.at_least(Role::Operator)?;
-    let mut shown = Vec::new();
-    for config in plane.database.list::<ColdStoreConfig>() {
-        let shares = users_of(&plane, |share| share.cold == config.name)?;
-        let health = plane.backend.cold_health(&config.name).await;
-        shown.push(ColdStoreStatus { config: config.redacted(), health, shares });
-    }
-    Ok(Json(shown))
-}
-
-pub(crate) async fn add_cold(
-    State(plane): Plane,
-    caller: Caller,
-    Body(config): Body<ColdStoreConfig>,
-) -> Result<(StatusCode, Json<ColdStoreConfig>), Refusal> {
-    caller.at_least(Role::Admin)?;
-    check_name(&config.name)?;
-    let _changing = plane.changing.lock().await;
-    if plane.database.get::<ColdStoreConfig>(&config.name).is_some() {
-        return Err(Problem::conflict(format!("a cold store named '{}' exists", config.name)).into());
-    }
-    plane.backend.add_cold_store(&config).await?;
-    plane.database.commit(Change::default().put(&config), None).await?;
-    tracing::info!(store = %config.name, by = %caller.0.sub, "cold store added");
-    Ok((StatusCode::CREATED, Json(config.redacted())))
-}
-
-pub(crate) async fn remove_cold(
-    State(plane): Plane,
-    caller: Caller,
-    Path(name): Path<String>,
-) -> Result<StatusCode, Refusal> {
-    caller.at_least(Role::Admin)?;
-    let _changing = plane.changing.lock().await;
-    if plane.database.get::<ColdStoreConfig>(&name).is_none() {
-        return Err(Problem::not_found("cold store", &name).into());
-    }
-    let shares = users_of(&plane, |share| share.cold == name)?;
-    if !shares.is_empty() {
-        return Err(in_use("cold store", &name, &shares));
-    }
-    plane.backend.remove_cold_store(&name).await?;
-    plane.database.commit(Change::default().remove::<ColdStoreConfig>(&name), None).await?;
-    tracing::info!(store = %name, by = %caller.0.sub, "cold store removed");
-    Ok(StatusCode::NO_CONTENT)
+async fn remove(call: Arc<Call>, _: NoQuery, _: NoBody) -> Result<Done, Refusal> {
+    let (plane, name) = (&call.plane, call.part("name"));
+    let _changing = plane.changing.stores.lock().await;
+    // No share may begin to refer to it in between.
+    let _shares = plane.changing.shares.lock().await;
+    call.before(&found(plane, name)?);
+    unused("metadata store", name, &users_of(plane, |share| share.metadata == name))?;
+    plane.backend.remove_metadata_store(name).await?;
+    call.commit(Change::default().remove::<MetadataStoreConfig>(name)).await?;
+    Ok(Done)
 }

@@ -1,43 +1,56 @@
-//! The tiers.
+//! The tiers, and work that goes on after an answer.
 
-use super::Body;
-use crate::guard::{Caller, Refusal};
-use crate::plane::ControlPlane;
-use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use dfs_api::{FlushRequest, Job, Problem, Role, ShareConfig, TierStatus};
+use super::answers::{Accepted, Page, Shown, cut};
+use super::call::Call;
+use super::inputs::{NoBody, NoQuery, Paged, Sent};
+use super::route::{OPERATOR, Route, family, route};
+use crate::guard::Refusal;
+use axum::http::Method;
+use dfs_api::{FlushRequest, Job, Problem, TierStatus};
 use std::sync::Arc;
 
-type Plane = State<Arc<ControlPlane>>;
-
-pub(crate) async fn status(State(plane): Plane, caller: Caller) -> Result<Json<TierStatus>, Refusal> {
-    caller.at_least(Role::Operator)?;
-    Ok(Json(plane.backend.tier_status().await))
+pub(super) fn routes() -> Vec<Route> {
+    family(
+        "tier",
+        vec![
+            route(Method::GET, "/tier/status", "getTierStatus", OPERATOR, status)
+                .says("Tells what is in memory, on disk and in the object store, and what is at risk."),
+            route(Method::POST, "/tier/flush", "flushTier", OPERATOR, flush)
+                .says("Places everything that is dirty now in the object store, of one share or all.")
+                .audited("tier.flush"),
+            route(Method::GET, "/jobs", "listJobs", OPERATOR, jobs)
+                .says("Lists the work that goes on, and what came of the last of it."),
+            route(Method::GET, "/jobs/{id}", "getJob", OPERATOR, job)
+                .says("Shows how a piece of work stands."),
+        ],
+    )
 }
 
-pub(crate) async fn flush(
-    State(plane): Plane,
-    caller: Caller,
-    Body(request): Body<FlushRequest>,
-) -> Result<(StatusCode, Json<Job>), Refusal> {
-    caller.at_least(Role::Operator)?;
+async fn status(call: Arc<Call>, _: NoQuery, _: NoBody) -> Result<Shown<TierStatus>, Refusal> {
+    Ok(Shown(call.plane.backend.tier_status().await))
+}
+
+async fn flush(
+    call: Arc<Call>,
+    _: NoQuery,
+    Sent(request): Sent<FlushRequest>,
+) -> Result<Accepted<Job>, Refusal> {
+    let plane = &call.plane;
+    call.about(request.share.as_deref().unwrap_or("all shares"));
     if let Some(name) = &request.share {
-        plane.database.get::<ShareConfig>(name).ok_or_else(|| Problem::not_found("share", name))?;
+        super::shares::found(plane, name)?;
     }
     let what = format!("flush {}", request.share.as_deref().unwrap_or("all shares"));
     let backend = plane.backend.clone();
-    let job = plane.jobs.start(what, async move { backend.flush(request.share.as_deref()).await })?;
-    Ok((StatusCode::ACCEPTED, Json(job)))
+    Ok(Accepted(plane.jobs.start(what, async move { backend.flush(request.share.as_deref()).await })?))
 }
 
-pub(crate) async fn job(
-    State(plane): Plane,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Json<Job>, Refusal> {
-    caller.at_least(Role::Operator)?;
-    let job = id.parse().ok().and_then(|number| plane.jobs.get(number));
-    let job = job.ok_or_else(|| Problem::not_found("job", &id))?;
-    Ok(Json(job))
+async fn jobs(call: Arc<Call>, paged: Paged, _: NoBody) -> Result<Page<Job>, Refusal> {
+    cut(call.plane.jobs.list(), &paged, |job| job.id)
+}
+
+async fn job(call: Arc<Call>, _: NoQuery, _: NoBody) -> Result<Shown<Job>, Refusal> {
+    let id = call.part("id");
+    let job = id.parse().ok().and_then(|number| call.plane.jobs.get(number));
+    Ok(Shown(job.ok_or_else(|| Problem::not_found("job", id))?))
 }

@@ -181,7 +181,7 @@ async fn dispatch(command: Command, session: &Session) -> Result<(), Failure> {
         }
         Command::Version => {
             let version = env!("CARGO_PKG_VERSION");
-            session.output.done(&version, &format!("dfsctl {version}"))
+            session.output.done(&serde_json::json!({"version": version}), &format!("dfsctl {version}"))
         }
     }
 }

@@ -16,7 +16,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(600);
 #[derive(clap::Args, Clone, Default)]
 pub(crate) struct Globals {
     /// The gateway's control plane, for instance https://gateway.example:8080; default that of the context, else http://127.0.0.1:8080.
-    #[arg(long, global = true, env = "DFSCTL_SERVER", value_name = "URL", value_parser = contexts::server_url, help_heading = "Global options")]
+    #[arg(long, global = true, env = "DFSCTL_SERVER", value_name = "URL", value_parser = server_or_nothing, help_heading = "Global options")]
     pub server: Option<String>,
     /// Access token; default that of the last login.
     #[arg(
@@ -63,7 +63,12 @@ pub(crate) struct Target {
 
 impl Session {
     /// One for what was said.
-    pub fn new(globals: Globals, output: Output) -> Session {
+    pub fn new(mut globals: Globals, output: Output) -> Session {
+        // A variable that is set to nothing says nothing.
+        globals.token.take_if(|token| token.is_empty());
+        globals.context.take_if(|name| name.is_empty());
+        globals.ca.take_if(|path| path.as_os_str().is_empty());
+        globals.server.take_if(|server| server.is_empty());
         Session { globals, output, within: ANSWER_WITHIN, quiet: false }
     }
 
@@ -118,6 +123,11 @@ impl Session {
         let client = Client::with(&target.server, options)?;
         Ok(Connection::new(client, target.server))
     }
+}
+
+/// A server, or nothing out of an empty variable.
+fn server_or_nothing(text: &str) -> Result<String, String> {
+    if text.is_empty() { Ok(String::new()) } else { contexts::server_url(text) }
 }
 
 fn certificates(path: &Path) -> Result<Vec<u8>, Failure> {

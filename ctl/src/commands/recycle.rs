@@ -10,12 +10,15 @@ use crate::time::date;
 use clap::Subcommand;
 use dfs_api::units::show_size;
 use dfs_api::{ChangeShare, Client, Emptied, EmptyBin, Recycle, RecycledFile, RestoreFile, ShareStatus};
+use serde::Serialize;
 
 /// The recycle bin of a share.
 #[derive(Subcommand)]
 pub(crate) enum RecycleCommand {
     /// Lists what is in it, oldest first.
     List(ShareArg),
+    /// Tells how much is in it, and how long it stays.
+    Status(ShareArg),
     /// Takes a file out of it.
     Restore {
         #[command(flatten)]
@@ -61,6 +64,7 @@ impl RecycleCommand {
                 let files = connection.list::<RecycledFile>(&path(&share, "/recycled")).await?;
                 session.output.show(&files, &HEADER, files.iter().map(row).collect())
             }
+            RecycleCommand::Status(ShareArg { share }) => status(&connection, session, &share).await,
             RecycleCommand::Restore { share, file, to } => {
                 let request = RestoreFile { inode: file, path: to };
                 let to = path(&share.share, "/recycled/restore");
@@ -89,6 +93,32 @@ impl RecycleCommand {
             }
         }
     }
+}
+
+/// What is in a bin, as far as it can be counted.
+#[derive(Serialize)]
+struct BinStatus {
+    share: String,
+    files: usize,
+    bytes: u64,
+    oldest_removed_at: Option<i64>,
+    policy: Option<Recycle>,
+}
+
+async fn status(connection: &Connection, session: &Session, share: &str) -> Result<(), Failure> {
+    let config = connection.get::<ShareStatus>(&path(share, "")).await?;
+    let files = connection.list::<RecycledFile>(&path(share, "/recycled")).await?;
+    let told = BinStatus {
+        share: share.to_owned(),
+        files: files.len(),
+        bytes: files.iter().map(|file| file.bytes).sum(),
+        oldest_removed_at: files.iter().map(|file| file.removed_at).min(),
+        policy: config.config.rules.recycle,
+    };
+    let days = told.policy.map_or_else(|| "off".to_owned(), |policy| format!("{} days", policy.keep_days));
+    let oldest = told.oldest_removed_at.map_or_else(|| "-".to_owned(), date);
+    let row = vec![told.files.to_string(), show_size(told.bytes), oldest, days];
+    session.output.show(&told, &["files", "size", "oldest", "kept for"], vec![row])
 }
 
 async fn policy(

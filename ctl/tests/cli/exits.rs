@@ -123,7 +123,6 @@ fn deletion_without_a_terminal_must_be_meant() {
         "netgroup delete build",
         "idmap remove uid:1234",
         "client evict c1",
-        "snapshot delete s monday",
         "trash empty s",
         "adapter remove nfs",
         "context delete default",

@@ -32,6 +32,7 @@ fn every_listing_is_a_table_and_json_and_yaml() {
         "quota set s user:1000 --bytes-hard 2GiB",
         "quota remove s every-group",
         "recycle list s",
+        "recycle status s",
         "recycle restore s 1033",
         "recycle empty s --yes",
         "recycle policy s",

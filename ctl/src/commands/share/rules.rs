@@ -112,7 +112,7 @@ const BIN_BYTES: u64 = 1 << 50;
 /// A bin of so many days and bytes.
 pub(crate) fn bin(days: u32, max: Option<&str>) -> Result<Recycle, Failure> {
     let bytes_max = match max {
-        Some(text) => parse_size(text).map_err(|why| Failure::usage(why))?,
+        Some(text) => parse_size(text).map_err(Failure::usage)?,
         None => BIN_BYTES,
     };
     Ok(Recycle { keep_days: days, bytes_max })

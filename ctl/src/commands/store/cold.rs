@@ -170,11 +170,13 @@ async fn check(connection: &Connection, session: &Session, name: &Name) -> Resul
     let check =
         connection.post::<_, StoreCheck>(&format!("{}/check", name.path()), &serde_json::json!({})).await?;
     let said = format!("cold store '{}': {} ({} ms)", name.name, check.detail, check.milliseconds);
+    let mut whole = check.json().clone();
+    whole["name"] = Value::String(name.name.clone());
     if check.usable {
-        return session.output.done(&check, &said);
+        return session.output.done(&whole, &said);
     }
     if !session.output.for_people() {
-        session.output.done(&check, "")?;
+        session.output.done(&whole, "")?;
     }
     Err(Failure::new(OTHER, format!("{said}; it cannot be used")))
 }

@@ -46,6 +46,6 @@ pub use people::identities;
 pub use plane::{ControlPlane, PlaneOptions};
 pub use rows::{Row, UserRow};
 pub use secrets::{SecretsError, SecretsKey};
-pub use store::{PostgresOptions, PostgresTls};
+pub use store::{CONTROL_SCHEMA_VERSION, PostgresLook, PostgresOptions, PostgresTls, look_at_postgres};
 pub use tokens::{LOCAL_USER, TOKEN_KEY_BYTES, local_token, rotated_token_key};
 pub use users::HashedPassword;

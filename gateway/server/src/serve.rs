@@ -7,7 +7,7 @@ use crate::ready;
 use crate::runtime::{Folder, NfsPlan, OpenFailure, Runtime, gateway_id};
 use crate::system::OsEntropy;
 use dfs_api::AdapterKind;
-use dfs_control::rows::AdapterRow;
+use dfs_control::rows::{AdapterRow, UserRow};
 use dfs_control::{
     ControlDatabase, ControlPlane, DatabaseError, PlaneLimits, PlaneOptions, PostgresOptions, PostgresTls,
     SecretsKey,
@@ -205,13 +205,48 @@ async fn open_configured(gateway: &Arc<Runtime>, database: &ControlDatabase) -> 
     Ok(())
 }
 
+/// A shared database that knows nobody takes what the folder's own one holds: there `dfs init` made the administrator.
+/// *Errors:* exit code 5 when nobody is known there either.
+async fn take_first_rows(shared: &ControlDatabase, data_dir: &Path) -> Result<(), Failure> {
+    if shared.snapshot().count::<UserRow>() > 0 {
+        return Ok(());
+    }
+    let path = data_dir.join(CONTROL_FILE);
+    let nobody = || {
+        let advice = "run `dfs init` for an administrator, or `dfs restore controlplane`";
+        Failure::new(5, format!("the control database is empty, and so is {}: {advice}", path.display()))
+    };
+    if !path.exists() {
+        return Err(nobody());
+    }
+    let own = ControlDatabase::open_embedded(&path, secrets_key(data_dir)?).await.map_err(broken)?;
+    let rows = own.snapshot();
+    if rows.count::<UserRow>() == 0 {
+        return Err(nobody());
+    }
+    match dfs_control::backup::restore(shared, rows.as_ref().clone(), false, None).await {
+        Ok(report) => {
+            tracing::info!(
+                users = report.users,
+                shares = report.shares,
+                "the control database was empty: it took what the data folder holds"
+            );
+            Ok(())
+        }
+        // Another gateway that started at the same time was quicker.
+        Err(problem) if problem.status == 409 => Ok(()),
+        Err(problem) => Err(Failure::new(6, problem.detail)),
+    }
+}
+
 /// The control plane's database. *Errors:* exit code 5 when it is missing (an empty one in its place would serve nothing and
 /// know nobody) or cannot be reached; 2 when it is configured wrongly; 6 when it is damaged or newer.
 async fn control_database(config: &Config, data_dir: &Path) -> Result<ControlDatabase, Failure> {
     if let Some(shared) = &config.control.database {
-        return ControlDatabase::open_postgres(postgres_options(shared)?, secrets_key(data_dir)?)
-            .await
-            .map_err(broken);
+        let database = ControlDatabase::open_postgres(postgres_options(shared)?, secrets_key(data_dir)?);
+        let database = database.await.map_err(broken)?;
+        take_first_rows(&database, data_dir).await?;
+        return Ok(database);
     }
     let path = data_dir.join(CONTROL_FILE);
     if !path.exists() {

@@ -42,5 +42,5 @@ pub use error::{Retry, StoreError, StoreResult};
 pub use lease::{Lease, LeaseState};
 pub use memory::MemoryStore;
 pub use ops::REPLAY_AGE_MAX;
-pub use postgres::{PostgresConfig, PostgresStore, PostgresTls};
+pub use postgres::{POSTGRES_SCHEMA_VERSION, PostgresConfig, PostgresStore, PostgresTls};
 pub use share::{QuotaEntry, ShareRecord, StateTable, Usage};

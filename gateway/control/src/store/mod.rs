@@ -11,7 +11,7 @@ mod postgres;
 
 pub(crate) use embedded::EmbeddedStore;
 pub(crate) use postgres::PostgresStore;
-pub use postgres::{PostgresOptions, PostgresTls};
+pub use postgres::{CONTROL_SCHEMA_VERSION, PostgresLook, PostgresOptions, PostgresTls, look_at_postgres};
 
 use crate::database::DatabaseError;
 use crate::rows::RawRow;

@@ -1,13 +1,13 @@
 //! The control plane's rows for commands: of the gateway that runs on the folder, or, when none runs, in its database.
 
 use super::{Failure, local};
-use crate::config::{Config, ControlDatabaseConfig, TlsMode};
+use crate::config::{Config, ControlDatabaseConfig};
 use crate::ready::running_pid;
 use crate::runtime::Folder;
-use crate::serve::{CONTROL_FILE, TOKEN_KEY_FILE, secrets_key};
+use crate::serve::{CONTROL_FILE, TOKEN_KEY_FILE, postgres_options, secrets_key};
 use crate::system::{OsEntropy, SystemClock};
 use dfs_api::{AuditRecord, AuditResult, Client, ClientError, ClientOptions, Role};
-use dfs_control::{ControlDatabase, DatabaseError, LOCAL_USER, PostgresOptions, PostgresTls, local_token};
+use dfs_control::{ControlDatabase, DatabaseError, LOCAL_USER, local_token};
 use dfs_model::Clock;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -96,21 +96,7 @@ pub(super) async fn postgres(
     config: &ControlDatabaseConfig,
     data_dir: &Path,
 ) -> Result<ControlDatabase, Failure> {
-    let mut options = PostgresOptions::new(config.url.clone(), Arc::new(OsEntropy));
-    if let Some(path) = &config.password_file {
-        let read = std::fs::read_to_string(path).map_err(|error| {
-            Failure::new(2, format!("control.database.password_file {}: {error}", path.display()))
-        })?;
-        options.password = Some(read.trim_end_matches(['\r', '\n']).to_owned());
-    }
-    options.tls = match config.tls {
-        TlsMode::Off => PostgresTls::Off,
-        TlsMode::On => PostgresTls::On { ca: config.ca.clone() },
-    };
-    if let Some(schema) = &config.schema {
-        options.schema.clone_from(schema);
-    }
-    options.connections = config.connections.unwrap_or(options.connections);
+    let options = postgres_options(config)?;
     ControlDatabase::open_postgres(options, secrets_key(data_dir)?).await.map_err(failure)
 }
 

@@ -24,7 +24,8 @@ type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
 /// The log of this process, for what changes it while it runs.
 pub(crate) struct Handle {
     set: SetFilter,
-    level: Mutex<String>,
+    /// One change at a time, so that what is told last is what holds.
+    changing: Mutex<()>,
     file: Option<Arc<LogFile>>,
 }
 
@@ -39,18 +40,11 @@ impl Handle {
     /// Changes the level, or the filter, of what is logged from now on. *Errors:* a sentence; nothing has changed then.
     pub fn set_level(&self, level: &str) -> Result<(), String> {
         let filter = filter(level)?;
-        let mut now = self.level.lock();
+        let _changing = self.changing.lock();
         (self.set)(filter)?;
-        level.clone_into(&mut now);
-        drop(now);
         // Told at each level but `off`: a log that falls silent says why.
         tracing::error!(target: "dfs_server::logging", level, "the level of the log was changed; this is no error");
         Ok(())
-    }
-
-    /// The level in use.
-    pub fn level(&self) -> String {
-        self.level.lock().clone()
     }
 
     /// Opens the file again, after something else has put it aside.
@@ -111,8 +105,7 @@ pub(crate) fn start(config: &LoggingConfig, file: Option<&Path>) -> Result<(), S
         builder.try_init().map_err(|error| error.to_string())?;
         Box::new(move |filter| reload.reload(filter).map_err(|error| error.to_string()))
     };
-    let level = Mutex::new(config.level.clone());
-    let _ = HANDLE.set(Handle { set, level, file });
+    let _ = HANDLE.set(Handle { set, changing: Mutex::default(), file });
     Ok(())
 }
 

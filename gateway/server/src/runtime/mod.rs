@@ -31,7 +31,7 @@ pub(crate) use failed::FailedShare;
 pub(crate) use folder::{Folder, OpenFailure};
 pub(crate) use nfs::{NfsAdapter, NfsPlan};
 pub(crate) use shares::{LiveShare, SYNC_MAX};
-pub(crate) use stores::LiveCold;
+pub(crate) use stores::{LiveCold, open_base};
 
 use crate::config::Config;
 use crate::listeners::Addresses;

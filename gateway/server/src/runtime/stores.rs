@@ -4,6 +4,7 @@ use super::folder::with_causes;
 use super::{OpenFailure, Runtime};
 use dfs_api::{ColdBackend, ColdStoreConfig, MetadataKind, MetadataStoreConfig, S3Config};
 use dfs_cold::{ColdConfig, ColdStack, ColdStore, DirCold, MemoryCold, S3Cold, S3Credentials};
+use dfs_model::{Clock, Entropy};
 use dfs_store::{EmbeddedConfig, EmbeddedStore, MemoryStore, MetadataStore};
 use std::sync::Arc;
 
@@ -107,25 +108,34 @@ impl Runtime {
     /// Connects a cold store; asks nothing of it yet. A directory is made only when the store is new (`create`): at a restart
     /// a missing one is a disk that is not mounted, and an empty one in its place would lose packs.
     pub async fn open_cold(&self, config: &ColdStoreConfig, create: bool) -> Result<LiveCold, OpenFailure> {
-        let refused = |error: dfs_cold::ColdError| {
-            OpenFailure::new(5, format!("cold store '{}': {}", config.name, with_causes(&error)))
-                .passing(true)
-        };
-        let (base, prefix): (Arc<dyn ColdStore>, String) = match &config.backend {
-            ColdBackend::Memory => (Arc::new(MemoryCold::new(self.clock.clone())), String::new()),
-            ColdBackend::Dir { path } => {
-                let path = std::path::Path::new(path);
-                let dir = DirCold::open(path, create, self.entropy.clone()).await.map_err(refused)?;
-                (Arc::new(dir), String::new())
-            }
-            ColdBackend::S3(s3) => {
-                (Arc::new(S3Cold::open(s3_config(s3)).await.map_err(refused)?), s3.prefix.clone())
-            }
-        };
+        let (base, prefix) = open_base(config, create, &self.clock, &self.entropy).await?;
         let layers = ColdConfig::named(config.name.clone());
         let stack = ColdStack::build(base, layers, self.clock.clone(), self.entropy.clone());
         Ok(LiveCold { stack, prefix, config: config.clone() })
     }
+}
+
+/// A cold store without its layers, and the prefix of its keys. *Errors:* exit code 5, in the store's words.
+pub(crate) async fn open_base(
+    config: &ColdStoreConfig,
+    create: bool,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+) -> Result<(Arc<dyn ColdStore>, String), OpenFailure> {
+    let refused = |error: dfs_cold::ColdError| {
+        OpenFailure::new(5, format!("cold store '{}': {}", config.name, with_causes(&error))).passing(true)
+    };
+    Ok(match &config.backend {
+        ColdBackend::Memory => (Arc::new(MemoryCold::new(clock.clone())), String::new()),
+        ColdBackend::Dir { path } => {
+            let path = std::path::Path::new(path);
+            let dir = DirCold::open(path, create, entropy.clone()).await.map_err(refused)?;
+            (Arc::new(dir), String::new())
+        }
+        ColdBackend::S3(s3) => {
+            (Arc::new(S3Cold::open(s3_config(s3)).await.map_err(refused)?), s3.prefix.clone())
+        }
+    })
 }
 
 pub(super) fn s3_config(config: &S3Config) -> dfs_cold::S3Config {

@@ -35,6 +35,7 @@ mod values;
 
 pub use notify::Changed;
 pub use owner::{Abandoned, Owner, Ownership, StrandedJournal};
+pub use schema::SCHEMA_VERSION as POSTGRES_SCHEMA_VERSION;
 
 use crate::metrics::PostgresMetrics;
 use crate::{CommitToken, StoreError, StoreResult};

@@ -22,6 +22,9 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("snapshots", include_str!("sql/08_snapshots.sql")),
 ];
 
+/// Version of the newest schema that this program knows.
+pub const SCHEMA_VERSION: usize = MIGRATIONS.len();
+
 /// Oldest server that has all that is used (`pg_terminate_backend` that waits).
 const SERVER_MIN: i32 = 140_000;
 

@@ -12,8 +12,11 @@ mod audit;
 mod link;
 #[cfg(test)]
 mod live;
+mod look;
 mod schema;
 mod work;
+
+pub use look::{CONTROL_SCHEMA_VERSION, PostgresLook, look_at_postgres};
 
 use super::{Commit, ControlStore, Loaded};
 use crate::database::DatabaseError;

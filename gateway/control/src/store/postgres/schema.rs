@@ -12,6 +12,9 @@ use tokio_postgres::{Client, Error};
 /// Name and text of each migration, oldest first. A released one never changes; a change is a new one.
 const MIGRATIONS: &[(&str, &str)] = &[("control", include_str!("sql/01_control.sql"))];
 
+/// Version of the newest schema that this program knows.
+pub(super) const VERSION: usize = MIGRATIONS.len();
+
 /// Oldest server that is tested.
 const SERVER_MIN: i32 = 140_000;
 

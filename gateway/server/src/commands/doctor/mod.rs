@@ -9,6 +9,7 @@ mod der;
 mod disk;
 mod limits;
 mod mounts;
+mod stores;
 mod sync;
 
 use super::{Common, Failure, Form, print, print_as};
@@ -109,6 +110,7 @@ impl Doctor {
                 checks.push(sync::look(&data_dir));
             }
             checks.extend(clock::look(Some(&data_dir)));
+            checks.extend(stores::look(&loaded, &data_dir));
         } else {
             checks.extend(clock::look(None));
         }

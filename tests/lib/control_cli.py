@@ -62,7 +62,7 @@ def helps(group):
         for program in ("dfs", "dfsctl"):
             for words, text, leaf in tree(shell, [program]):
                 count, leaves = count + 1, leaves + leaf
-                if len(text.strip().splitlines()[0].split()) < 2 or "Usage:" not in text:
+                if len(text.strip().splitlines()[0].split()) < 1 + leaf or "Usage:" not in text:
                     poor.append(f"{' '.join(words)}: says nothing")
                 for line, following in zip(text.splitlines(), [*text.splitlines()[1:], ""]):
                     option = re.match(r"^ +(-\w, )?--[\w-]+( <[^>]+>)?(\.\.\.)?$|^  [<\[][A-Z_]+[>\]](\.\.\.)?$", line)
@@ -92,8 +92,9 @@ def pages(group):
             for words, _, _ in tree(shell, [program]):
                 check("-".join(words) + ".1" in made, f"no page of {' '.join(words)}")
             for path in made.values():
-                _, text = common.run(["groff", "-man", "-Tutf8", "-ww", "-P-c", path], 30)
-                check("NAME" in text and "SYNOPSIS" in text and "warning" not in text, f"{path.name}:\n{common.tail(text)}")
+                _, text = common.run(["groff", "-Kutf8", "-man", "-Tutf8", "-ww", "-P-c", "-P-b", "-P-u", "-P-o", path], 30)
+                told = [line for line in text.splitlines() if "warning" in line and line.startswith("troff")]
+                check("NAME" in text and "SYNOPSIS" in text and not told, f"{path.name}: {told}\n{common.tail(text)}")
             count += len(made)
         note.append(f"{count} pages")
 
@@ -112,7 +113,7 @@ def shells(group):
         for program in ("dfs", "dfsctl"):
             for kind in ("bash", "zsh", "fish", "powershell"):
                 _, text = shell([program, "completion", kind])
-                check(len(text) > 200, f"{program} completion {kind} prints {text!r}")
+                check(len(text) > 50, f"{program} completion {kind} prints {text!r}")
                 (folder / f"{program}.{kind}").write_text(text)
         # what somebody typed, and what must be offered
         typed = [("dfsctl share sh", "show"), ("dfsctl share show pro", "projects"), ("dfsctl user get ann", "annabel")]

@@ -274,7 +274,13 @@ def extra(line, server, run):
         spare = server.folder / "spare"
         spare.mkdir()
         run.shell(["dfsctl", "store", "cold", "add", "spare", "--kind", "dir", "--path", str(spare)])
-    if line.startswith("start"):
+    if line.startswith("config init"):  # it made a new one in place of the test's
+        server.write_config()
+    if line.startswith("migrate"):  # what follows is about a folder that is new
+        server.config.unlink()
+    if line.startswith("init"):
+        server.write_config()
+    if line == "start":
         run.shell(["dfs", "stop"])
 
 

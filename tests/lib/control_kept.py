@@ -178,7 +178,7 @@ def certificate(folder, name):
     """A self-signed certificate for localhost; returns (certificate, key)."""
     pair = folder / f"{name}.pem", folder / f"{name}.key"
     common.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
-                "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", pair[1], "-out", pair[0]], 60)
+                "/CN=localhost", "-addext", "basicConstraints=critical,CA:FALSE", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", pair[1], "-out", pair[0]], 60)
     os.chmod(pair[1], 0o600)
     return pair
 

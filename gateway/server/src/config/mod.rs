@@ -18,7 +18,7 @@ pub use load::{ConfigError, Loaded, Source, load, load_with};
 pub(crate) use load::{Wrong, bad_level, check_text, process_environment};
 pub(crate) use machine::{Finding, certificates, check_machine};
 pub use remote::{ControlDatabaseConfig, DatabaseConfig, TlsConfig, TlsMode};
-pub(crate) use show::{as_json, as_yaml, effective, sizes_of};
+pub(crate) use show::{as_json, as_yaml, effective, hidden, sizes_of};
 pub use values::{Duration, Size};
 
 use schemars::JsonSchema;

@@ -48,7 +48,8 @@ fn flatten(tree: &Value, within: &str, each: &mut impl FnMut(&str, &Value)) {
     }
 }
 
-fn hidden(key: &str, value: &Value) -> Value {
+/// A value that may be shown: secrets are hidden, and the password in an address that should not have one.
+pub(crate) fn hidden(key: &str, value: &Value) -> Value {
     let last = key.rsplit('.').next().unwrap_or(key);
     let secret = ["password", "passphrase", "secret", "token", "secret_key"].contains(&last);
     match value {

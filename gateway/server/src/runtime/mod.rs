@@ -25,6 +25,8 @@ mod settings;
 mod shares;
 mod status;
 mod stores;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use database::gateway_id;
 pub(crate) use failed::FailedShare;

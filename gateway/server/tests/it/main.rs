@@ -16,3 +16,4 @@ mod routes;
 mod rules;
 mod s3;
 mod spelled;
+mod tls;

@@ -166,11 +166,15 @@ impl ControlPlane {
         routes::auth::record_wrong(self, told).await;
     }
 
-    /// Puts the settings that were set here into force, once the gateway runs. One that is not taken is told and left out.
+    /// Puts the settings that were set into force, and gives the others the configuration file's value: once the gateway runs,
+    /// and when another gateway changed one. One that is not taken is told and left out.
     pub async fn apply_settings(&self) {
-        for row in self.database.list::<SettingRow>() {
-            if let Err(problem) = routes::settings::put_into_force(self, &row.key, Some(&row.value)).await {
-                tracing::error!(key = %row.key, %problem, "a setting is not taken; the configuration file's holds");
+        let _changing = self.changing.settings.lock().await;
+        for setting in self.backend.settings().await.into_iter().filter(|setting| setting.live) {
+            let row = self.database.get::<SettingRow>(&setting.key);
+            let value = row.as_ref().map(|row| &row.value);
+            if let Err(problem) = routes::settings::put_into_force(self, &setting.key, value).await {
+                tracing::error!(key = %setting.key, %problem, "a setting is not taken; the configuration file's holds");
             }
         }
     }

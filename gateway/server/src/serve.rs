@@ -100,10 +100,10 @@ async fn serve(config: Config, data_dir: &Path, folder: &Folder) -> Result<(), F
     let (stop, stopping) = watch::channel(false);
     listeners.open_local(data_dir);
     let certificates = listeners.certificates.clone();
-    let serving = listeners.serve(&gateway, plane, plan, prometheus, &stopping).await;
+    let serving = listeners.serve(&gateway, plane.clone(), plan, prometheus, &stopping).await;
     let mut tasks = serving.map_err(|error| Failure::new(1, format!("cannot serve: {error}")))?;
     tasks.push(keeping);
-    tasks.push(tokio::spawn(gateway.clone().follow(database)));
+    tasks.push(tokio::spawn(gateway.clone().follow(database, plane)));
     tasks.push(tokio::spawn(async move {
         while hangup().await {
             certificates.reload();

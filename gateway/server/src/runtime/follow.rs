@@ -10,7 +10,7 @@
 use super::Runtime;
 use dfs_api::{ColdStoreConfig, MetadataStoreConfig, Netgroup, ShareConfig};
 use dfs_control::rows::{GrantRow, GroupRow, IdmapRow, SettingRow};
-use dfs_control::{ControlDatabase, ManageBackend, Row, Snapshot, UserRow};
+use dfs_control::{ControlDatabase, ControlPlane, Row, Snapshot, UserRow};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(30);
 
 impl Runtime {
     /// Acts on what is changed, until its task is ended. Costs nothing where the database is this gateway's alone.
-    pub async fn follow(self: Arc<Self>, database: Arc<ControlDatabase>) {
+    pub async fn follow(self: Arc<Self>, database: Arc<ControlDatabase>, plane: Arc<ControlPlane>) {
         if self.config.control.database.is_none() {
             return std::future::pending().await;
         }
@@ -29,6 +29,12 @@ impl Runtime {
         let mut seen = Arc::new(Snapshot::default());
         loop {
             let now = database.snapshot();
+            if people_changed(&seen, &now) {
+                plane.tell_identities();
+            }
+            if !now.same::<SettingRow>(&seen) {
+                plane.apply_settings().await;
+            }
             self.act_on(&seen, &now).await;
             seen = now;
             if changes.changed().await.is_err() {
@@ -42,18 +48,9 @@ impl Runtime {
     }
 
     async fn act_on(&self, before: &Snapshot, now: &Snapshot) {
-        if people_changed(before, now) {
-            self.set_identities(Arc::new(dfs_control::identities(now)));
-        }
         if !now.same::<Netgroup>(before) {
             let groups: Vec<Netgroup> = now.rows::<Netgroup>().map(|row| row.as_ref().clone()).collect();
             self.take_netgroups(&groups).await;
-        }
-        for (key, row) in changed::<SettingRow>(before, now) {
-            let value = row.as_ref().map(|row| &row.value);
-            if let Err(problem) = self.apply_setting(&key, value).await {
-                tracing::warn!(key, %problem, "a setting that was changed elsewhere");
-            }
         }
         for (name, row) in changed::<MetadataStoreConfig>(before, now) {
             self.follow_metadata(&name, row.as_deref()).await;

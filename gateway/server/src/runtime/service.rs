@@ -48,7 +48,7 @@ impl Runtime {
     /// Stops serving a share. *Errors:* the clients that it would cut, unless forced.
     pub(super) async fn take_out_of_service(&self, config: &ShareConfig, force: bool) -> Result<(), Problem> {
         let name = &config.name;
-        if !force {
+        if !force && self.share(name).is_some() {
             refuse_cut(&format!("disabling share '{name}'"), self.clients_of(Some(name)))?;
         }
         let _opening = self.opening.lock().await;

@@ -8,6 +8,7 @@ mod copies;
 mod damage;
 mod failed;
 mod folder;
+mod live;
 mod login;
 mod mistakes;
 mod numbers;

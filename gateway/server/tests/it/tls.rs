@@ -64,7 +64,8 @@ async fn ask(
     let mut answer = Vec::new();
     stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
     stream.read_to_end(&mut answer).await.map_err(|error| error.to_string())?;
-    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first().map(|cert| cert.to_vec()));
+    let shown =
+        stream.get_ref().1.peer_certificates().and_then(|chain| chain.first().map(|cert| cert.to_vec()));
     let first = String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned();
     Ok((first, shown.unwrap_or_default()))
 }

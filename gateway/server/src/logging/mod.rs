@@ -24,8 +24,8 @@ type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
 /// The log of this process, for what changes it while it runs.
 pub(crate) struct Handle {
     set: SetFilter,
-    /// One change at a time, so that what is told last is what holds.
-    changing: Mutex<()>,
+    /// In force. Held over a change, so that what is told last is what holds.
+    level: Mutex<String>,
     file: Option<Arc<LogFile>>,
 }
 
@@ -37,11 +37,15 @@ pub(crate) fn handle() -> Option<&'static Handle> {
 }
 
 impl Handle {
-    /// Changes the level, or the filter, of what is logged from now on. *Errors:* a sentence; nothing has changed then.
+    /// Changes the level, or the filter, of what is logged from now on; nothing where it is in force. *Errors:* a sentence; nothing has changed then.
     pub fn set_level(&self, level: &str) -> Result<(), String> {
         let filter = filter(level)?;
-        let _changing = self.changing.lock();
+        let mut now = self.level.lock();
+        if *now == level {
+            return Ok(());
+        }
         (self.set)(filter)?;
+        level.clone_into(&mut now);
         // Told at each level but `off`: a log that falls silent says why.
         tracing::error!(target: "dfs_server::logging", level, "the level of the log was changed; this is no error");
         Ok(())
@@ -105,7 +109,7 @@ pub(crate) fn start(config: &LoggingConfig, file: Option<&Path>) -> Result<(), S
         builder.try_init().map_err(|error| error.to_string())?;
         Box::new(move |filter| reload.reload(filter).map_err(|error| error.to_string()))
     };
-    let _ = HANDLE.set(Handle { set, changing: Mutex::default(), file });
+    let _ = HANDLE.set(Handle { set, level: Mutex::new(config.level.clone()), file });
     Ok(())
 }
 

@@ -92,9 +92,6 @@ pub(super) fn apply(config: &Config, key: &str, value: Option<&Value>) -> Result
         Some(_) => return Err(Problem::field("value", "a level, or a filter such as info,dfs_nfs=debug")),
     };
     let log = crate::logging::handle().ok_or_else(|| Problem::internal("there is no log"))?;
-    if log.level() == level {
-        return Ok(());
-    }
     log.set_level(level).map_err(|why| Problem::field("value", why))
 }
 

@@ -2,8 +2,8 @@
 
 use crate::bed::{Bed, Doors, share_config};
 use dfs_api::{
-    Adapter, ChangeAdapter, ChangeNfsSettings, Client, ClientError, ClientStatus, CreateUser, Mount,
-    NfsSettings, Operation, PermissionLevel, SetPermission, ShareConfig, ShareStatus, User,
+    Adapter, ChangeAdapter, ChangeNfsSettings, Client, ClientError, ClientStatus, Mount, NfsSettings,
+    Operation, PermissionLevel, SetPermission, ShareConfig, ShareStatus, User,
 };
 use dfs_nfs::client::Pipe;
 use dfs_nfs::wire::{CreateArgs, CreateHow, DirOp, FileName, Handle, SetAttributes, Status, nfs3};
@@ -143,12 +143,8 @@ fn disabled_share_stays_disabled_over_a_restart_and_its_files_come_back() {
 #[test]
 fn permission_is_felt_by_the_next_call_and_after_a_restart() {
     let (bed, doors, client) = serving();
-    let user_of = |uid| CreateUser {
-        uid: Some(uid),
-        must_change_password: false,
-        ..CreateUser::named("ann", "a password that is long enough")
-    };
-    let _: User = bed.block(client.post("/users", &user_of(7))).unwrap();
+    let ann = serde_json::json!({"name": "ann", "password": "a password that is long enough", "uid": 7});
+    let _: User = bed.block(client.post("/users", &ann)).unwrap();
     let (mut pipe, root) = user(&bed, doors.nfs, 7);
     assert_eq!(make(&bed, &mut pipe, &root, "a").unwrap(), Status::Ok);
     let grant = |client: &Client, level| {

@@ -8,7 +8,7 @@ use crate::brake::{LoginBrake, WrongTries};
 use crate::database::ControlDatabase;
 use crate::guard::Refusal;
 use crate::jobs::Jobs;
-use crate::live::{Live, PlaneLimits};
+use crate::live::{Key, Live, PlaneLimits};
 use crate::routes::docs::Documents;
 use crate::rows::{SettingRow, UserRow};
 use crate::tokens::{Claims, TokenKeys};
@@ -77,8 +77,8 @@ pub(crate) struct Changing {
 const HASHING_MAX: usize = 2;
 /// Logins that wait for that; more are told to come again.
 const HASH_QUEUE_MAX: usize = 64;
-/// How often ended minutes of wrong logins are looked for.
-const TELL_EVERY: Duration = Duration::from_secs(5);
+/// How often ended minutes of wrong logins, and limits that were set elsewhere, are looked for.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How often what is of no more use is cleared away.
 const CLEAR_EVERY: Duration = Duration::from_secs(600);
 /// Refusals of one address in the audit log: a second, and at once in such seconds.
@@ -198,9 +198,11 @@ impl ControlPlane {
     /// Tells of wrong logins when their minute is over and clears away what is of no more use, until its task is ended.
     pub async fn keep(self: Arc<Self>) {
         let mut cleared = self.clock.monotonic();
+        let mut settings = self.database.list::<SettingRow>();
         self.clear().await;
         loop {
             tokio::time::sleep(TELL_EVERY).await;
+            self.follow_limits(&mut settings);
             for told in self.brake.over() {
                 self.tell_wrong_tries(told).await;
             }
@@ -209,6 +211,22 @@ impl ControlPlane {
                 self.clear().await;
             }
         }
+    }
+
+    /// Goes by limits that another gateway on the same database set.
+    fn follow_limits(&self, known: &mut Vec<SettingRow>) {
+        let now = self.database.list::<SettingRow>();
+        if now == *known {
+            return;
+        }
+        for key in Key::ALL {
+            let set = now.iter().find(|row| row.key == key.name());
+            let value = set.map_or(Ok(key.of(&self.live.limits)), |row| key.parse(&row.value));
+            if let Ok(value) = value {
+                self.live.apply(key, value, &self.pace, &self.brake);
+            }
+        }
+        *known = now;
     }
 
     async fn clear(&self) {

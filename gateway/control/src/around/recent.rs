@@ -50,6 +50,7 @@ impl<K: Hash + Eq + Clone, V> Recent<K, V> {
     }
 
     /// How many are remembered.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.young.len() + self.old.len()
     }

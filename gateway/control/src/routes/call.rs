@@ -91,7 +91,8 @@ impl Call {
         Ok(answer)
     }
 
-    fn done(&self) {
+    /// Says that the record went into the log with what it is about.
+    pub fn done(&self) {
         self.notes.lock().recorded = true;
         tracing::info!(action = self.route.action, target = self.target(), by = self.caller(), "done");
     }
@@ -127,11 +128,6 @@ impl Call {
             before: notes.before.clone().filter(|_| done),
             after: notes.after.clone().filter(|_| done),
         })
-    }
-
-    /// Whether the caller has at least this role.
-    pub fn is(&self, role: Role) -> bool {
-        self.session.as_ref().is_some_and(|session| session.role >= role)
     }
 
     /// The `link` header of the next page: the same question, going on after a key.

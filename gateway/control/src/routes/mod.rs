@@ -4,6 +4,7 @@ mod adapters;
 pub(crate) mod answers;
 mod audit;
 pub(crate) mod auth;
+mod backup;
 pub(crate) mod call;
 mod clients;
 mod cold;
@@ -24,6 +25,8 @@ mod shares;
 mod snapshots;
 mod stores;
 pub(crate) mod table;
+#[cfg(test)]
+mod tests;
 mod tier;
 mod users;
 

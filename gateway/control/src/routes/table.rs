@@ -2,7 +2,7 @@
 
 use super::route::Route;
 use super::{
-    adapters, audit, auth, clients, cold, docs, groups, health, identity, keep, netgroups, owners,
+    adapters, audit, auth, backup, clients, cold, docs, groups, health, identity, keep, netgroups, owners,
     permissions, settings, shares, snapshots, stores, tier, users,
 };
 
@@ -27,6 +27,7 @@ pub(crate) fn table() -> Vec<Route> {
         identity::routes(),
         settings::routes(),
         audit::routes(),
+        backup::routes(),
         tier::routes(),
     ]
     .concat()

@@ -27,8 +27,6 @@ pub(crate) const SESSIONS_MAX: usize = 50_000;
 const RETRY_SECONDS: i64 = 30;
 /// Rows that one clearing removes at most: a commit stays short.
 const CLEARED_MAX: usize = 1000;
-/// Default of `control.session_hours`.
-pub(crate) const SESSION_HOURS: u32 = 7 * 24;
 
 /// What became of a refresh token.
 pub(crate) enum Refreshed {

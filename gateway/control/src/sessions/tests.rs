@@ -7,7 +7,7 @@ use crate::testing::{HandClock, TestEntropy, hashed, session, user};
 use crate::tokens::{TOKEN_KEY_BYTES, local_token, rotated_token_key};
 use dfs_api::{ChangeUser, Role};
 
-const HOURS: u32 = SESSION_HOURS;
+const HOURS: u32 = 7 * 24;
 
 /// A gateway's sessions without a gateway.
 struct Desk {

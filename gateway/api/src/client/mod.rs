@@ -21,6 +21,8 @@ use std::time::Duration;
 const PAGE: usize = 1000;
 /// Pages read at most: a gateway whose links go round must not keep a caller for ever.
 const PAGES_MAX: usize = 100_000;
+/// Longest time for a connection: a gateway that is there answers at once, one behind a dead route never does.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Gets a new access token in place of the one given, which has expired. `None`: there is no way but to log in again.
 pub type Renew = Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = Option<String>> + Send>> + Send + Sync>;
@@ -76,7 +78,7 @@ impl Client {
     /// The same with more to say. *Errors:* [`ClientError::Unusable`] for certificates that are none.
     pub fn with(server: &str, options: ClientOptions) -> Result<Client, ClientError> {
         let unusable = |error: reqwest::Error| ClientError::Unusable(reason(&error));
-        let mut http = reqwest::Client::builder().no_proxy();
+        let mut http = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_WITHIN);
         if let Some(pem) = &options.ca {
             let trusted = reqwest::Certificate::from_pem_bundle(pem).map_err(unusable)?;
             if trusted.is_empty() {

@@ -27,6 +27,8 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const NO_LOGIN: u8 = 4;
 /// There is no such thing.
 pub(crate) const NOT_FOUND: u8 = 6;
+/// The state of things forbids it.
+pub(crate) const CONFLICT: u8 = 10;
 /// A job of the gateway failed.
 pub(crate) const JOB: u8 = 8;
 

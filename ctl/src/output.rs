@@ -2,7 +2,7 @@
 //!
 //! A reader that goes away (`dfsctl user list | head`) ends the program quietly, as other programs do.
 
-use crate::failure::{Failure, OTHER};
+use crate::failure::{Failure, OTHER, one_line};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -54,7 +54,7 @@ impl Output {
                 table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
                 table.set_header(header.iter().map(|name| name.to_uppercase()));
                 for row in rows {
-                    table.add_row(row.iter().map(|text| crate::failure::one_line(text)));
+                    table.add_row(row.iter().map(|text| one_line(text)));
                 }
                 self.line(&self.with_bold_header(table.trim_fmt()))
             }
@@ -103,7 +103,7 @@ impl Output {
         rows: Vec<Vec<String>>,
     ) -> Result<(), Failure> {
         if self.for_people() {
-            self.line(sentence)?;
+            self.line(&one_line(sentence))?;
         }
         self.show(value, header, rows)
     }
@@ -111,7 +111,7 @@ impl Output {
     /// Says that something was done; programs get the value.
     pub fn done<T: Serialize>(&self, value: &T, sentence: &str) -> Result<(), Failure> {
         if self.for_people() {
-            return self.line(sentence);
+            return self.line(&one_line(sentence));
         }
         self.show(value, &[], Vec::new())
     }

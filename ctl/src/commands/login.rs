@@ -96,7 +96,7 @@ impl LoginSecret {
         target: &Target,
         username: &str,
     ) -> Result<(), Failure> {
-        let password = self.password.old(&format!("Password of {username}"))?;
+        let password = self.password.old("Password")?;
         let mut tokens = session.client(target, None)?.login(username, &password).await?;
         if tokens.must_change_password
             && let Some(new_password) = self.new_password()?

@@ -4,7 +4,7 @@ use super::share::rules::bin;
 use crate::args::ShareArg;
 use crate::ask::confirm;
 use crate::connection::Connection;
-use crate::failure::Failure;
+use crate::failure::{CONFLICT, Failure};
 use crate::session::Session;
 use crate::time::date;
 use clap::Subcommand;
@@ -107,7 +107,13 @@ struct BinStatus {
 
 async fn status(connection: &Connection, session: &Session, share: &str) -> Result<(), Failure> {
     let config = connection.get::<ShareStatus>(&path(share, "")).await?;
-    let files = connection.list::<RecycledFile>(&path(share, "/recycled")).await?;
+    let listed = connection.list::<RecycledFile>(&path(share, "/recycled")).await;
+    let files: &[RecycledFile] = match &listed {
+        Ok(files) => files,
+        // A share that was made without a bin has nothing in it.
+        Err(failure) if failure.code == CONFLICT && config.config.rules.recycle.is_none() => &[],
+        Err(_) => &listed?,
+    };
     let told = BinStatus {
         share: share.to_owned(),
         files: files.len(),

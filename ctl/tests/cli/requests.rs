@@ -304,13 +304,21 @@ fn backup_is_private_never_over_another_and_comes_back_as_it_was() {
     assert_eq!(stub.run(&take, "the phrase\n").code, 2, "never over another");
     assert_eq!(stub.sent("POST /backup").len(), asked, "and that is known before the gateway works");
     assert_eq!(stub.run(&[&take[..], &["--force"]].concat(), "the phrase\n").code, 0);
+    for odd in [" the phrase", "the\tphrase"] {
+        let said = stub.run(&[&take[..], &["--force"]].concat(), &format!("{odd}\n"));
+        assert_eq!(
+            (said.code, said.err.contains("blanks")),
+            (2, true),
+            "it could not be sent back: {said:?}"
+        );
+    }
     let bring = ["restore", "controlplane", "--input", path, "--passphrase-stdin"];
     let said = stub.run(&bring, "the phrase\n");
     assert_eq!((said.code, said.err.contains("already")), (10, true), "{said:?}");
-    let said = stub.run(&[&bring[..], &["--force"]].concat(), "the phrase\n");
+    let said = stub.run(&[&bring[..], &["--force"]].concat(), "die Wörter\n");
     assert_eq!((said.code, said.out.contains("start the gateway again")), (0, true), "{said:?}");
     let sent = stub.sent("POST /restore").pop().unwrap();
-    assert_eq!((sent.bytes.as_slice(), sent.headers["x-passphrase"].as_str()), (sealed, "the phrase"));
+    assert_eq!((sent.bytes.as_slice(), sent.headers["x-passphrase"].as_str()), (sealed, "die Wörter"));
 }
 
 #[test]

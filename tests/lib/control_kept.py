@@ -33,6 +33,7 @@ def furnish(server, boss):
     """Something of every kind."""
     for nth in range(12):
         boss.post("/groups", {"name": f"g{nth}", "gid": 5000 + nth}).must(201)
+    for nth in range(12):
         boss.post("/users", {"name": f"u{nth}", "password": f"password number {nth}", "uid": 2000 + nth, "must_change_password": False,
                              "groups": [f"g{nth}", f"g{(nth + 1) % 12}"] if nth else []}).must(201)
     server.share("one")

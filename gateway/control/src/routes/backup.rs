@@ -69,12 +69,14 @@ async fn restore(call: Arc<Call>, asked: Forced, File(file): File) -> Result<Sho
     let _netgroups = changing.netgroups.lock().await;
     let _shares = changing.shares.lock().await;
     let _adapters = changing.adapters.lock().await;
-    let _settings = changing.settings.lock().await;
+    let settings = changing.settings.lock().await;
     call.after(&backup::counted(&rows));
     let record = call.record(AuditResult::Done, None);
     let report = backup::restore(&plane.database, rows, asked.force, record).await?;
     call.done();
     plane.tell_identities();
+    // Applying them takes the lock anew.
+    drop(settings);
     plane.apply_settings().await;
     Ok(Shown(report))
 }

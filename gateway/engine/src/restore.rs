@@ -22,6 +22,8 @@ use std::sync::Arc;
 
 /// Names read at once.
 const PAGE: usize = 1000;
+/// Restores of a whole share that may begin within one second.
+const RESTORES_A_SECOND: u32 = 100;
 
 /// What a restore did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,16 +82,27 @@ impl Engine {
 
     /// Makes the whole share what it was, after a snapshot of what it is. Answers that snapshot.
     pub async fn restore_share(&self, snapshot: &Snapshot) -> Result<(Snapshot, Restored), FsError> {
-        let now = self.clock.wall().secs;
-        let (year, month, day) = civil(now.div_euclid(86_400));
-        let name = format!("before-restore-{year:04}{month:02}{day:02}-{:05}", now.rem_euclid(86_400));
-        let before =
-            self.take_snapshot(Name::try_from(name.as_str())?, SnapshotOrigin::BeforeRestore).await?;
+        let before = self.snapshot_before_restore().await?;
         let cx = self.own_context();
         let mut restore = Restore { engine: self, cx, linked: HashMap::new(), done: Restored::default() };
         restore.tree(InodeId::ROOT.in_snapshot(snapshot.id), InodeId::ROOT).await?;
         self.store.durable(self.store.last_commit()).await.map_err(|error| error.to_fs())?;
         Ok((before, restore.done))
+    }
+
+    /// Takes the snapshot that a restore begins with, named by the time; by a number, too, where several begin in one second.
+    async fn snapshot_before_restore(&self) -> Result<Snapshot, FsError> {
+        let now = self.clock.wall().secs;
+        let (year, month, day) = civil(now.div_euclid(86_400));
+        let named = format!("before-restore-{year:04}{month:02}{day:02}-{:05}", now.rem_euclid(86_400));
+        let mut name = named.clone();
+        for nth in 2..=RESTORES_A_SECOND {
+            match self.take_snapshot(Name::try_from(name.as_str())?, SnapshotOrigin::BeforeRestore).await {
+                Err(FsError::Exists) => name = format!("{named}-{nth}"),
+                done => return done,
+            }
+        }
+        Err(FsError::Exists)
     }
 }
 

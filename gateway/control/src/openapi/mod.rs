@@ -118,7 +118,7 @@ fn parameters(route: &Route, schemas: &mut Schemas) -> Vec<Value> {
         all.push(parts::idempotency_key());
     }
     for (name, meaning, needed) in route.headers {
-        let schema = json!({ "type": "string", "minLength": 1 });
+        let schema = json!({ "type": "string", "minLength": u8::from(*needed) });
         let header = json!({ "name": name, "in": "header", "required": needed });
         all.push(header);
         if let Some(header) = all.last_mut() {

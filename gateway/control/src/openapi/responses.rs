@@ -115,7 +115,9 @@ fn may_refuse(route: &Route, status: u16) -> bool {
         403 => !open,
         404 => route.parts().next().is_some() || changes,
         408 | 413 | 415 => body,
-        409 | 422 | 507 => body || changes,
+        // A share may have been made without what is asked of it.
+        409 => body || changes || route.parts().next().is_some(),
+        422 | 507 => body || changes,
         501 => changes,
         _ => true,
     }

@@ -156,7 +156,7 @@ DFS = [
     ("config schema", {"properties": dict}, ""),
     ("config init --force", SAID, ""),
     ("config edit", SAID, ""),
-    ("logs -n 5", TEXT, ""),
+    ("logs -n 5 --file {folder}/log", TEXT, ""),
     ("completion zsh", TEXT, ""),
     ("man --dir {folder}/man-dfs", SAID, ""),
     ("backup controlplane --output {folder}/dfs-backup --passphrase-stdin", SAID, WORD + "\n"),

@@ -108,13 +108,11 @@ def raised(data):
     return data[:8] + (int.from_bytes(data[8:10], "little") + 40).to_bytes(2, "little") + data[10:]
 
 
-def wipe_embedded(server, shell):
-    """The control plane's part of the data folder is lost: a new one is made in its place."""
-    for path in [*server.data.glob("control*"), server.data / "secrets.key", server.data / "token.key"]:
-        if path.is_file():
+def wipe_embedded(server, _):
+    """The control plane's database and the key of its secrets are lost; the files of shares are not."""
+    for path in [*server.data.glob("control*"), server.data / "secrets.key"]:
+        if path.exists():
             path.unlink()
-    shell(["dfs", "init", "--data-dir", str(server.data), "--admin-password-stdin", "--force"], stdin="quite another password\n")
-    server.write_config()
 
 
 def backups(group):

@@ -42,7 +42,7 @@ pub use database::{ControlDatabase, DatabaseError, Planned};
 pub use live::PlaneLimits;
 pub use manage::ManageBackend;
 pub use mirror::Snapshot;
-pub use people::identities;
+pub use people::{identities, same_people};
 pub use plane::{ControlPlane, PlaneOptions};
 pub use rows::{Row, UserRow};
 pub use secrets::{SecretsError, SecretsKey};

@@ -9,6 +9,7 @@ use crate::database::ControlDatabase;
 use crate::guard::Refusal;
 use crate::jobs::Jobs;
 use crate::live::{Key, Live, PlaneLimits};
+use crate::mirror::Snapshot;
 use crate::routes::docs::Documents;
 use crate::rows::{SettingRow, UserRow};
 use crate::tokens::{Claims, TokenKeys};
@@ -52,8 +53,8 @@ pub struct ControlPlane {
     hashing: tokio::sync::Semaphore,
     /// Those who wait for their turn to hash, and those who hash.
     hash_queue: tokio::sync::Semaphore,
-    /// Revision of the rows that the gateway's identities were made from.
-    told: Mutex<u64>,
+    /// The rows that the gateway's identities were made from.
+    told: Mutex<Option<Arc<Snapshot>>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     /// Verified in place of a user's that does not exist, so that both take equally long.
@@ -105,7 +106,7 @@ impl ControlPlane {
             documents: Documents::new(&routes::table::table(), options.version),
             hashing: tokio::sync::Semaphore::new(HASHING_MAX),
             hash_queue: tokio::sync::Semaphore::new(HASHING_MAX + HASH_QUEUE_MAX),
-            told: Mutex::new(0),
+            told: Mutex::new(None),
             started: clock.monotonic(),
             clock,
             entropy: options.entropy,
@@ -136,15 +137,15 @@ impl ControlPlane {
         sessions::authenticate(&self.tokens, &self.database.snapshot(), token)
     }
 
-    /// Tells the gateway whom it knows, unless it was told of these rows before. It acts with the next request of every
+    /// Tells the gateway whom it knows, unless nothing that it looks at changed since it was told. It acts with the next request of every
     /// client. Called after every change of people here; a server whose database others change too calls it when they did.
     pub fn tell_identities(&self) {
         let mut told = self.told.lock();
         let snapshot = self.database.snapshot();
-        if snapshot.revision() >= *told {
-            *told = snapshot.revision() + 1;
+        if told.as_ref().is_none_or(|before| !crate::same_people(before, &snapshot)) {
             self.backend.set_identities(Arc::new(crate::identities(&snapshot)));
         }
+        *told = Some(snapshot);
     }
 
     /// Works on a password off the async threads, few at a time. *Errors:* 503 when too many wait for that.

@@ -64,3 +64,13 @@ fn resolved(user: &UserRow, to_users: &Granted<'_>, to_groups: &Granted<'_>) -> 
     grants.extend(to_users.get(user.name.as_str()).into_iter().flatten().cloned());
     grants
 }
+
+/// Whether nothing that the data path looks at differs. A login, for one, changes a user's row and nothing here.
+#[must_use]
+pub fn same_people(one: &Snapshot, other: &Snapshot) -> bool {
+    let of_user = |user: &UserRow| (user.uid, user.gid, user.enabled, user.groups.clone());
+    one.alike::<UserRow>(other, |a, b| a.name == b.name && of_user(a) == of_user(b))
+        && one.alike::<GroupRow>(other, |a, b| a.name == b.name && a.gid == b.gid)
+        && one.alike::<GrantRow>(other, |a, b| a == b)
+        && one.alike::<IdmapRow>(other, |a, b| a == b)
+}

@@ -15,7 +15,7 @@ pub use grants::{add_mapping, delete_share, effective, grant, grants_of, remove_
 pub use groups::{
     add_member, change_group, create_group, delete_group, members_by_group, remove_member, shown_group,
 };
-pub use identities::identities;
+pub use identities::{identities, same_people};
 
 use crate::change::Change;
 use crate::mirror::Snapshot;

@@ -347,3 +347,34 @@ fn table_of_the_data_path_agrees_with_what_the_control_plane_tells() {
         }
     }
 }
+
+#[test]
+fn only_what_the_data_path_looks_at_makes_people_differ() {
+    let mut before = Snapshot::default();
+    let ann = UserRow { uid: Some(1), ..user_row("ann", Role::Admin) };
+    let read = grant_row("docs", GrantKind::User, "ann", PermissionLevel::Read);
+    Change::default().put(&ann).put(&group("staff", Some(1))).put(&read).apply(&mut before);
+    let after = |change: Change| {
+        let mut after = before.clone();
+        change.apply(&mut after);
+        same_people(&before, &after) && same_people(&after, &before)
+    };
+    let login = UserRow { last_login_at: Some(9), full_name: "Ann".into(), ..ann.clone() };
+    assert!(after(Change::default().put(&login).put(&session("ann", "s"))));
+    for change in [
+        Change::default().put(&UserRow { uid: None, ..ann.clone() }),
+        Change::default().put(&UserRow { gid: Some(1), ..ann.clone() }),
+        Change::default().put(&UserRow { enabled: false, ..ann.clone() }),
+        Change::default().put(&UserRow { groups: vec!["staff".into()], ..ann.clone() }),
+        Change::default().remove::<UserRow>("ann").put(&UserRow { name: "bob".into(), ..ann.clone() }),
+        Change::default().put(&user_row("bob", Role::User)),
+        Change::default().put(&group("staff", Some(2))),
+        Change::default().put(&group("other", None)),
+        Change::default().put(&grant_row("docs", GrantKind::User, "ann", PermissionLevel::Admin)),
+        Change::default().remove::<GrantRow>("docs/user/ann"),
+        Change::default().put(&IdmapRow { principal: "uid:5".into(), user: "ann".into() }),
+    ] {
+        let shown = format!("{change:?}");
+        assert!(!after(change), "{shown}");
+    }
+}

@@ -7,6 +7,8 @@
 //! and netgroups, secrets in the clear. A file of format 1 is read as it is, and becomes format 2 with the first commit (in
 //! a new file that takes its place): what ran before starts on a full disk. Every commit is synced. *A crash* leaves the last commit that returned or the one under
 //! way, whole. After an error of the disk redb answers nothing more: the file is closed, and opened again by the next call.
+//! *A full disk:* a file beside it (`control.spare`) holds some room, which is given up for the first commit that finds none, so
+//! that an administrator can still log in and make space; it is made again when there is room.
 
 mod audit;
 mod rows;
@@ -23,6 +25,9 @@ use rows::{Work, format_of, number};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Bytes of the reserve for a full disk: hundreds of commits.
+const SPARE_BYTES: usize = 1 << 20;
 
 /// Version of the file; a newer one is refused.
 pub(crate) const FORMAT: u64 = 2;
@@ -79,32 +84,78 @@ impl EmbeddedStore {
             None => rows::make_tables(&database)?,
         }
         *file.open.lock() = Some(database);
+        file.keep_spare();
         Ok(EmbeddedStore { file: Arc::new(file) })
     }
 
     /// Works on the file off the async threads; one call at a time, as redb writes.
     async fn with<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&File, &mut Database) -> Result<T, DatabaseError> + Send + 'static,
+        work: impl Fn(&File, &mut Database) -> Result<T, DatabaseError> + Send + 'static,
     ) -> Result<T, DatabaseError> {
         let file = self.file.clone();
         let done = tokio::task::spawn_blocking(move || {
             let mut open = file.open.lock();
-            let mut database = match open.take() {
-                Some(database) => database,
-                None => file.open(&file.path)?,
-            };
-            let done = work(&file, &mut database);
-            if !matches!(done, Err(DatabaseError::Broken(_) | DatabaseError::Full(_))) {
-                *open = Some(database);
+            match file.attempt(&mut open, &work) {
+                Err(DatabaseError::Full(_)) if file.give_up_spare() => file.attempt(&mut open, &work),
+                done => done,
             }
-            done
         });
         done.await.map_err(|error| DatabaseError::Broken(error.to_string()))?
     }
 }
 
 impl File {
+    /// Works on the file, opened again if it must be, and closes it after an error of the disk.
+    fn attempt<T>(
+        &self,
+        open: &mut Option<Database>,
+        work: impl Fn(&File, &mut Database) -> Result<T, DatabaseError>,
+    ) -> Result<T, DatabaseError> {
+        let mut database = match open.take() {
+            Some(database) => database,
+            None => self.open(&self.path)?,
+        };
+        let done = work(self, &mut database);
+        if !matches!(done, Err(DatabaseError::Broken(_) | DatabaseError::Full(_))) {
+            *open = Some(database);
+        }
+        done
+    }
+
+    fn spare(&self) -> PathBuf {
+        self.path.with_extension("spare")
+    }
+
+    /// Makes the reserve where it is missing; a disk that has no room for it has none.
+    fn keep_spare(&self) {
+        let path = self.spare();
+        if path.metadata().is_ok_and(|found| found.len() == SPARE_BYTES as u64) {
+            return;
+        }
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let made = file.and_then(|mut file| {
+            use std::io::Write;
+            file.write_all(&vec![0; SPARE_BYTES])?;
+            file.sync_all()
+        });
+        if let Err(error) = made {
+            tracing::warn!(file = %path.display(), %error, "no reserve for a full disk could be made");
+            // What there is of it only takes room away.
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+
+    /// Gives the reserve up; tells whether there was one.
+    fn give_up_spare(&self) -> bool {
+        let given = std::fs::remove_file(self.spare()).is_ok();
+        if given {
+            tracing::warn!("the disk is full: the control plane goes on in the room that it had in reserve");
+        }
+        given
+    }
+
     /// The file is its owner's alone from its first moment on.
     fn open(&self, path: &Path) -> Result<Database, DatabaseError> {
         let named =
@@ -202,6 +253,11 @@ impl ControlStore for EmbeddedStore {
     }
 
     async fn trim_audit(&self, before: i64) -> Result<u64, DatabaseError> {
-        self.with(move |_, database| audit::trim(database, before)).await
+        self.with(move |file, database| {
+            let trimmed = audit::trim(database, before)?;
+            file.keep_spare();
+            Ok(trimmed)
+        })
+        .await
     }
 }

@@ -178,13 +178,33 @@ async fn sealed_secret_that_was_copied_to_another_row_or_stands_in_the_clear_is_
     }
 }
 
-/// A file whose writes fail while a disk is full.
+/// A disk that is filled by hand.
+#[derive(Debug, Default)]
+struct Disk {
+    full: AtomicBool,
+    /// Whether giving the reserve up makes room.
+    reserve_helps: AtomicBool,
+}
+
+impl Disk {
+    fn fill(&self, full: bool, reserve_helps: bool) {
+        self.full.store(full, Ordering::Relaxed);
+        self.reserve_helps.store(reserve_helps, Ordering::Relaxed);
+    }
+}
+
+/// A file whose writes fail while its disk is full.
 #[derive(Debug)]
-struct Filling(redb::backends::FileBackend, Arc<AtomicBool>);
+struct Filling {
+    file: redb::backends::FileBackend,
+    disk: Arc<Disk>,
+    spare: PathBuf,
+}
 
 impl Filling {
     fn room(&self) -> io::Result<()> {
-        match self.1.load(Ordering::Relaxed) {
+        let given_up = self.disk.reserve_helps.load(Ordering::Relaxed) && !self.spare.exists();
+        match self.disk.full.load(Ordering::Relaxed) && !given_up {
             true => Err(io::ErrorKind::StorageFull.into()),
             false => Ok(()),
         }
@@ -193,59 +213,60 @@ impl Filling {
 
 impl StorageBackend for Filling {
     fn len(&self) -> io::Result<u64> {
-        self.0.len()
+        self.file.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out)
+        self.file.read(offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.room()?;
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.room()?;
-        self.0.write(offset, data)
+        self.file.write(offset, data)
     }
 
     fn close(&self) -> io::Result<()> {
-        self.0.close()
+        self.file.close()
     }
 }
 
 /// A database on a disk that is filled by hand.
-async fn filling(folder: &Path) -> (ControlDatabase, Arc<AtomicBool>) {
-    let full = Arc::new(AtomicBool::new(false));
+async fn filling(folder: &Path) -> (ControlDatabase, Arc<Disk>) {
+    let disk = Arc::new(Disk::default());
     let opener = {
-        let full = full.clone();
+        let disk = disk.clone();
         Box::new(move |path: &Path| {
             let file = std::fs::OpenOptions::new().read(true).write(true).open(path)?;
-            let backend = Filling(redb::backends::FileBackend::new(file)?, full.clone());
-            redb::Builder::new().create_with_backend(backend)
+            let file = redb::backends::FileBackend::new(file)?;
+            let spare = path.with_extension("spare");
+            redb::Builder::new().create_with_backend(Filling { file, disk: disk.clone(), spare })
         })
     };
     let store = EmbeddedStore::open_by(&folder.join("control.redb"), opener).unwrap();
-    (ControlDatabase::over(Box::new(store), key(folder)).await.unwrap(), full)
+    (ControlDatabase::over(Box::new(store), key(folder)).await.unwrap(), disk)
 }
 
 #[tokio::test]
 async fn full_disk_refuses_changes_keeps_reads_and_heals_without_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let (database, full) = filling(folder.path()).await;
+    let (database, disk) = filling(folder.path()).await;
     database.commit(Change::default().put(&user("ann", Role::Admin)), None).await.unwrap();
-    full.store(true, Ordering::Relaxed);
+    disk.fill(true, false);
     for _ in 0..3 {
         let refused = database.commit(Change::default().put(&user("bob", Role::User)), None).await;
         assert!(matches!(refused, Err(DatabaseError::Full(_))), "{refused:?}");
         assert!(database.get::<UserRow>("ann").is_some() && database.get::<UserRow>("bob").is_none());
     }
-    full.store(false, Ordering::Relaxed);
+    disk.fill(false, false);
     database.commit(Change::default().put(&user("bob", Role::User)), None).await.unwrap();
     let revision = database.revision();
     drop(database);
@@ -254,15 +275,34 @@ async fn full_disk_refuses_changes_keeps_reads_and_heals_without_a_restart() {
 }
 
 #[tokio::test]
+async fn reserve_lets_an_administrator_work_on_a_full_disk_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, disk) = filling(folder.path()).await;
+    let spare = folder.path().join("control.spare");
+    let reserve = || spare.metadata().map(|found| (found.len(), found.permissions().mode() & 0o777)).ok();
+    assert_eq!(reserve(), Some((1 << 20, 0o600)));
+    disk.fill(true, true);
+    for nth in 0..10 {
+        database.commit(Change::default().put(&user(&format!("u{nth}"), Role::Admin)), None).await.unwrap();
+    }
+    assert_eq!(reserve(), None);
+    disk.fill(false, false);
+    database.trim_audit(0).await.unwrap();
+    assert_eq!(reserve(), Some((1 << 20, 0o600)));
+    drop(database);
+    assert_eq!(embedded(folder.path()).await.list::<UserRow>().len(), 10);
+}
+
+#[tokio::test]
 async fn upgrade_on_a_full_disk_leaves_format_1_and_happens_later() {
     let folder = tempfile::tempdir().unwrap();
     format_1(folder.path());
-    let (database, full) = filling(folder.path()).await;
-    full.store(true, Ordering::Relaxed);
+    let (database, disk) = filling(folder.path()).await;
+    disk.fill(true, false);
     let refused = database.commit(Change::default().put(&group("staff", None)), None).await;
     assert!(matches!(refused, Err(DatabaseError::Full(_))), "{refused:?}");
     assert!(database.get::<UserRow>("admin").is_some());
-    full.store(false, Ordering::Relaxed);
+    disk.fill(false, false);
     database.commit(Change::default().put(&group("staff", None)), None).await.unwrap();
     drop(database);
     assert_eq!(stored_format(folder.path()), Some(2));

@@ -137,8 +137,9 @@ impl ControlPlane {
         sessions::authenticate(&self.tokens, &self.database.snapshot(), token)
     }
 
-    /// Tells the gateway whom it knows, unless nothing that it looks at changed since it was told. It acts with the next request of every
-    /// client. Called after every change of people here; a server whose database others change too calls it when they did.
+    /// Tells the gateway whom it knows, unless nothing that it looks at changed since it was told. It acts with the next request
+    /// of every client. Called after every change of people here; a server whose database others change too calls it when they
+    /// did.
     pub fn tell_identities(&self) {
         let mut told = self.told.lock();
         let snapshot = self.database.snapshot();

@@ -178,6 +178,10 @@ async fn open_all(
 /// start; a cold store or a share that cannot is told of, and the others serve.
 async fn open_configured(gateway: &Arc<Runtime>, database: &ControlDatabase) -> Result<(), Failure> {
     for config in database.list::<dfs_api::MetadataStoreConfig>() {
+        if gateway.is_elsewhere(&config) {
+            tracing::info!(store = %config.name, "the metadata store is in the data folder of another gateway");
+            continue;
+        }
         let store = gateway.open_metadata(&config).await?;
         gateway.state.write().metadata.insert(config.name.clone(), store);
     }

@@ -33,7 +33,13 @@ impl Runtime {
     /// Puts changed rules of a share into force. One that is not served keeps them for its opening.
     pub(super) async fn apply_change(&self, config: &ShareConfig) -> Result<(), Problem> {
         let _opening = self.opening.lock().await;
-        let Some(live) = self.share(&config.name) else {
+        let live = self.share(&config.name);
+        let id = match &live {
+            Some(live) => Some(live.id),
+            None => self.state.read().failed.get(&config.name).and_then(|failed| failed.id),
+        };
+        self.keep_changed(config, id).await?;
+        let Some(live) = live else {
             let mut state = self.state.write();
             let failed = state.failed.get_mut(&config.name);
             let failed = failed.ok_or_else(|| Problem::not_found("share", &config.name))?;

@@ -3,6 +3,7 @@
 //! A gateway comes to a share of another by adopting it: it reads the settings, and its stores are its own names for the same
 //! database and the same bucket. What is kept in the database decides; this gateway's control database has a copy.
 
+use super::shares::shared_settings;
 use super::{LiveCold, OpenFailure, Runtime};
 use dfs_api::{AdoptShare, Problem, ShareConfig};
 use dfs_cold::KeySpace;
@@ -65,6 +66,14 @@ pub(super) fn config_of(
     serde_json::from_value(Value::Object(fields)).map(Some).map_err(|error| format!("its settings: {error}"))
 }
 
+/// New settings, with those that are kept beside them (a snapshot schedule, for instance).
+fn merged(mut new: Vec<(String, String)>, kept: Vec<(String, String)>) -> Vec<(String, String)> {
+    let others: Vec<_> =
+        kept.into_iter().filter(|(key, _)| !new.iter().any(|(known, _)| known == key)).collect();
+    new.extend(others);
+    new
+}
+
 impl Runtime {
     /// The configuration of a share of a shared database, with the stores' names here. It is opened afterwards. *Errors:* where
     /// it is not in that store, or where the cold store is not the one that its packs are in.
@@ -99,6 +108,25 @@ impl Runtime {
             let why = "it was made by an older version that kept its settings elsewhere: open it once, with this version, on the gateway that has it";
             Problem::conflict(format!("share '{name}': {why}"))
         })
+    }
+
+    /// Keeps changed settings of a share with it, where that is in a shared database: they are what counts at its next opening,
+    /// here and elsewhere. *Errors:* 503 where they cannot be kept; nothing has changed then.
+    pub(super) async fn keep_changed(
+        &self,
+        config: &ShareConfig,
+        id: Option<ShareId>,
+    ) -> Result<(), Problem> {
+        let (Some(database), Some(id)) = (self.database_of(config), id) else { return Ok(()) };
+        let refused = |error: dfs_store::StoreError| {
+            let why =
+                format!("share '{}': its settings cannot be kept in its database: {error}", config.name);
+            Problem::new(503, "database-unavailable", why)
+        };
+        let record = database.share(id).await.map_err(refused)?;
+        let settings = merged(shared_settings(config), record.settings);
+        check_settings(&settings).map_err(|why| Problem::new(422, "unusable", why))?;
+        database.set_share_settings(id, settings).await.map_err(refused)
     }
 
     /// The configuration of a share that waits, as the shared database has it now: another gateway may have changed it.
@@ -146,6 +174,17 @@ mod tests {
     use super::*;
     use dfs_api::{Durability, Recycle, ShareRules};
     use dfs_model::Generation;
+
+    #[test]
+    fn changed_settings_replace_their_own_and_leave_what_is_kept_beside_them() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let kept = vec![pair("squash", "none"), pair("snapshots", "hourly"), pair("enabled", "true")];
+        let now = merged(vec![pair("enabled", "false"), pair("squash", "all_to_guest")], kept);
+        assert_eq!(
+            now,
+            [pair("enabled", "false"), pair("squash", "all_to_guest"), pair("snapshots", "hourly")]
+        );
+    }
 
     #[test]
     fn configuration_goes_into_settings_and_back_under_other_store_names() {

@@ -147,6 +147,13 @@ impl Backend for Runtime {
         self.check_unused(name, force)?;
         let _opening = self.opening.lock().await;
         let waiting = self.state.read().failed.get(name).map(|failed| (failed.config.clone(), failed.id));
+        let store = waiting.as_ref().map(|(config, _)| config.metadata.clone());
+        if self.config.control.database.is_some()
+            && store.is_some_and(|store| !self.state.read().metadata.contains_key(&store))
+        {
+            let why = "its metadata store is in the data folder of another gateway: delete it there";
+            return Err(Problem::conflict(format!("share '{name}': {why}")));
+        }
         if let Some((config, Some(id))) = waiting {
             self.check_ours(&config, id).await?;
         }

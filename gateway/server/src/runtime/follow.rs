@@ -2,8 +2,8 @@
 //!
 //! People, permissions and netgroups; shares added, changed, enabled, disabled and deleted; stores added, removed and given
 //! other credentials. Adapters are each gateway's own and are not followed. A change of this gateway is made here before its
-//! row is written, so it finds itself done already; what can be opened here only (a store in a folder of another machine) is
-//! told of and tried again like any share that cannot be opened.
+//! row is written, so it finds itself done already. A metadata store in another gateway's data folder is not opened here, and
+//! its shares stand by: only their own gateway serves and deletes them.
 //!
 //! A change that others made is acted on without asking whom it cuts: who made it was asked.
 
@@ -66,7 +66,7 @@ impl Runtime {
     async fn follow_metadata(&self, name: &str, row: Option<&MetadataStoreConfig>) {
         let known = self.state.read().metadata.contains_key(name);
         let done = match row {
-            Some(config) if !known => match self.open_metadata(config).await {
+            Some(config) if !known && !self.is_elsewhere(config) => match self.open_metadata(config).await {
                 Ok(store) => {
                     self.state.write().metadata.insert(name.to_owned(), store);
                     Ok(())

@@ -31,6 +31,8 @@ impl Runtime {
             return Err(Problem::conflict(why).again_after(1));
         }
         let config = ShareConfig { enabled: true, ..config.clone() };
+        let id = self.state.read().failed.get(&config.name).and_then(|failed| failed.id);
+        self.keep_changed(&config, id).await?;
         match self.open_or_keep(&config).await {
             Ok(_) => self.refresh_hosts().await,
             // Enabled all the same: it waits, as at a start, and is told of.
@@ -52,13 +54,17 @@ impl Runtime {
             refuse_cut(&format!("disabling share '{name}'"), self.clients_of(Some(name)))?;
         }
         let _opening = self.opening.lock().await;
+        let known = match self.share(name) {
+            Some(live) => Some(live.id),
+            None => self.state.read().failed.get(name).and_then(|failed| failed.id),
+        };
+        let id = match known {
+            Some(id) => Some(id),
+            None => self.known_id(config).await,
+        };
+        self.keep_changed(&ShareConfig { enabled: false, ..config.clone() }, id).await?;
         let live = self.state.write().shares.remove(name);
         let Some(live) = live else {
-            let id = self.state.read().failed.get(name).and_then(|failed| failed.id);
-            let id = match id {
-                Some(id) => Some(id),
-                None => self.known_id(config).await,
-            };
             self.keep_disabled(config, id, None);
             return Ok(());
         };

@@ -42,7 +42,16 @@ impl Runtime {
                 format!("share '{}' refers to {what} '{name}', which does not exist", config.name),
             )
         };
-        let metadata = metadata.ok_or_else(|| missing("metadata store", &config.metadata))?;
+        let Some(metadata) = metadata else {
+            if self.config.control.database.is_some() {
+                let why = format!(
+                    "its metadata store '{}' is in the data folder of another gateway",
+                    config.metadata
+                );
+                return Err(OpenFailure::new(6, why).elsewhere());
+            }
+            return Err(missing("metadata store", &config.metadata));
+        };
         let cold = match cold {
             Some(cold) => cold,
             None => {
@@ -52,6 +61,9 @@ impl Runtime {
         let record = self.record(config, metadata.as_ref()).await?;
         self.may_open(config, record.share).await?;
         let config = &self.as_stored(config, &record)?;
+        if !config.enabled {
+            return Err(OpenFailure::new(6, "it is disabled, perhaps by another gateway").elsewhere());
+        }
         self.client_list(config)?;
         if self.database_of(config).is_none() {
             self.keep_rules(config, &record, metadata.as_ref()).await?;
@@ -334,7 +346,7 @@ fn new_record(config: &ShareConfig, entropy: &dyn Entropy, now: dfs_model::Times
 }
 
 /// Settings of a share that are kept with it in a shared database.
-fn shared_settings(config: &ShareConfig) -> Vec<(String, String)> {
+pub(super) fn shared_settings(config: &ShareConfig) -> Vec<(String, String)> {
     let mut settings = settings_of(config);
     settings.push(rules::acl_setting(&config.rules));
     settings

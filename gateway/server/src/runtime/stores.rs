@@ -79,6 +79,14 @@ impl Runtime {
         }
     }
 
+    /// Whether a metadata store is in the data folder of another gateway, as far as this one can tell: it is in the control
+    /// database that they share, and not in this folder. Opening it here would make an empty one of its name.
+    pub fn is_elsewhere(&self, config: &MetadataStoreConfig) -> bool {
+        self.config.control.database.is_some()
+            && config.kind == MetadataKind::Embedded
+            && !self.data_dir.join(format!("metadata-{}", config.name)).is_dir()
+    }
+
     /// A cold store that could not be opened, tried again; `None` for one that is not configured.
     pub async fn reopen_cold(&self, name: &str) -> Result<Option<LiveCold>, OpenFailure> {
         let failed = self.state.read().cold_failed.get(name).cloned();

@@ -235,7 +235,7 @@ impl Bed {
             let mut job: dfs_api::Job =
                 client.post("/tier/flush", &dfs_api::FlushRequest::default()).await.unwrap();
             while job.state == "running" {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                 job = client.get(&format!("/jobs/{}", job.id)).await.unwrap();
             }
             assert_eq!(job.state, "done", "{job:?}");

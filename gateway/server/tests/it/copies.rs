@@ -125,7 +125,7 @@ fn folder_of_snapshots_is_listed_where_the_share_says_so_and_found_anyway() {
         let wanted: &[&str] = if listed { &[".snapshots", "a"] } else { &["a"] };
         assert_eq!(names, wanted);
         assert_eq!(mount.read_at(&[".snapshots", "mon", "a"]).unwrap(), b"old");
-        bed.block(client.delete("/shares/s")).unwrap();
+        bed.block(client.delete("/shares/s?force=true")).unwrap();
     }
 }
 

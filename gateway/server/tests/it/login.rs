@@ -57,7 +57,10 @@ fn wrong_password_and_unknown_user_are_told_the_same() {
     let doors = bed.start();
     let login = |user: &str, password: &str| {
         let body = serde_json::json!({"username": user, "password": password}).to_string();
-        http(doors.control, "POST", "/api/v1/auth/login", None, &body)
+        let (status, answer) = http(doors.control, "POST", "/api/v1/auth/login", None, &body);
+        let mut answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        assert!(answer["request_id"].take().is_string(), "each request has its own");
+        (status, answer)
     };
     let wrong = login("admin", "wrong password");
     assert_eq!(wrong.0, 401);

@@ -168,7 +168,7 @@ fn share_lives_from_its_creation_to_its_deletion() {
     let found: ShareStatus = bed.block(client.get("/shares/s")).unwrap();
     assert_eq!((found.inodes, found.config), (2, share_config("s")));
     assert!(found.promise.contains("power cut"), "{}", found.promise);
-    bed.block(client.delete("/shares/s")).unwrap();
+    bed.block(client.delete("/shares/s?force=true")).unwrap();
     let listed: Vec<ShareStatus> = bed.block(client.get("/shares")).unwrap();
     assert!(listed.is_empty());
     bed.block(client.delete("/metadata-stores/names")).unwrap();

@@ -130,7 +130,7 @@ async fn clients_and_mounts_are_told_and_one_that_is_cut_may_come_back() {
         (1, pipe.local_addr().unwrap().to_string().as_str())
     );
     assert_eq!((&client.shares[..], &client.user_ids[..]), (&["s".to_owned()][..], &[1000][..]));
-    assert!(client.requests >= 2 && client.received_bytes > 100 && client.sent_bytes > 100, "{client:?}");
+    assert!(client.requests >= 2 && client.received_bytes > 100 && client.sent_bytes > 0, "{client:?}");
     let mounts = bed.gateway.mounts().await;
     assert_eq!((mounts.len(), mounts[0].client.as_str(), mounts[0].share.as_str()), (1, "127.0.0.1", "s"));
     assert_eq!(bed.gateway.evict("0").await.unwrap_err().status, 404);

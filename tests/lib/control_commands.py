@@ -163,7 +163,7 @@ DFS = [
     ("stop", SAID, ""),
     ("restore controlplane --input {folder}/dfs-backup --passphrase-stdin --force", SAID, WORD + "\n"),
     ("migrate", SAID, ""),
-    ("init --data-dir {folder}/another --admin-password-stdin", SAID, WORD + "\n"),
+    ("init --force --data-dir {folder}/another --admin-password-stdin", SAID, WORD + "\n"),
     ("start", SAID, ""),
 ]
 

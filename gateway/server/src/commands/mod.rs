@@ -21,7 +21,7 @@ mod stop;
 mod version;
 
 use crate::config;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -144,7 +144,6 @@ impl Failure {
 pub fn run() -> ExitCode {
     // One TLS provider for the process, before anything could ask for one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    clap_complete::CompleteEnv::with_factory(Cli::command).complete();
     let Cli { common, command } = Cli::parse();
     match run_command(command, &common).map_err(Failure::with_advice) {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,12 +4,16 @@
 mod access;
 mod bed;
 mod commands;
+mod configure;
 mod copies;
 mod damage;
+mod doctor;
 mod failed;
 mod folder;
+mod kept;
 mod live;
 mod login;
+mod logs;
 mod mistakes;
 mod numbers;
 mod replays;

@@ -24,7 +24,7 @@ pub mod units;
 pub use access::*;
 pub use adapters::*;
 pub use auth::*;
-pub use client::{Client, ClientError, ClientOptions, Exchange, Renew};
+pub use client::{Client, ClientError, ClientOptions, Exchange, Renew, Watch};
 pub use copies::*;
 pub use health::*;
 pub use keep::*;

@@ -40,6 +40,9 @@ pub struct Exchange {
     pub request_id: Option<String>,
 }
 
+/// Is told of every answer.
+pub type Watch = Arc<dyn Fn(&Exchange) + Send + Sync>;
+
 /// How a client talks.
 #[derive(Clone, Default)]
 pub struct ClientOptions {
@@ -54,7 +57,7 @@ pub struct ClientOptions {
     /// Gets a new access token.
     pub renew: Option<Renew>,
     /// Is told of every answer.
-    pub watch: Option<Arc<dyn Fn(&Exchange) + Send + Sync>>,
+    pub watch: Option<Watch>,
 }
 
 /// A connection to one gateway's control plane.
@@ -64,7 +67,7 @@ pub struct Client {
     server: String,
     token: Arc<RwLock<Option<String>>>,
     renew: Option<Renew>,
-    watch: Option<Arc<dyn Fn(&Exchange) + Send + Sync>>,
+    watch: Option<Watch>,
 }
 
 impl Client {

@@ -154,6 +154,12 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Payload for Sent<T> {
             let why = "the body must be JSON, with the header content-type: application/json";
             return Err(Problem::new(415, "not-json", why).into());
         }
+        // A list would be taken for the fields in their order.
+        if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+            return Err(
+                Problem::new(422, "invalid-body", "the body must be a JSON object, not a list").into()
+            );
+        }
         match axum::Json::<T>::from_bytes(&body) {
             Ok(axum::Json(value)) => Ok(Sent(value)),
             Err(rejection) => {
@@ -237,7 +243,7 @@ mod tests {
             Some("rules.recycle.keep_days")
         );
         assert_eq!(field(&with(r#""rules": {"shown": 1}"#)).as_deref(), Some("rules.shown"));
-        assert_eq!(field("[]"), None);
+        assert_eq!(refused::<dfs_api::ChangeUser>(" [null, null]").status, 422);
         assert_eq!(refused::<CreateUser>("{").status, 400);
         assert_eq!(refused::<CreateUser>(r#"{"name": 1}"#).status, 422);
     }

@@ -22,6 +22,8 @@ const PID_FILE: &str = "pid";
 const READY_FILE: &str = "ready";
 /// In place of an address where nothing listens.
 const OFF: &str = "off";
+/// Files that every gateway that ran leaves in its folder.
+pub(crate) const LEFT_BEHIND: [&str; 3] = [LOCK_FILE, PID_FILE, READY_FILE];
 /// Last line of what is whole.
 const END: &str = "end";
 /// Length of both, spaces included: more than any content, less than any block of a disk.

@@ -98,8 +98,8 @@ fn copy_of(path: &Path, bytes: &[u8]) -> Result<PathBuf, Failure> {
 }
 
 fn edit(copy: &Path) -> Result<(), Failure> {
-    let named = ["VISUAL", "EDITOR"].into_iter().find_map(|name| std::env::var(name).ok());
-    let editor = named.filter(|editor| !editor.trim().is_empty()).unwrap_or_else(|| "vi".to_owned());
+    let mut named = ["VISUAL", "EDITOR"].into_iter().filter_map(|name| std::env::var(name).ok());
+    let editor = named.find(|editor| !editor.trim().is_empty()).unwrap_or_else(|| "vi".to_owned());
     // The variable may hold words: `code --wait`.
     let status = Command::new("sh").arg("-c").arg(format!("{editor} \"$1\"")).arg("sh").arg(copy).status();
     let status = status.map_err(|error| Failure::new(1, format!("cannot run {editor}: {error}")))?;

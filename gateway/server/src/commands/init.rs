@@ -81,8 +81,11 @@ impl Init {
 fn refuse_foreign(path: &Path) -> Result<(), Failure> {
     let Ok(entries) = std::fs::read_dir(path) else { return Ok(()) };
     let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
-    let ours =
-        names.iter().any(|name| name == crate::serve::CONTROL_FILE || name == crate::serve::TOKEN_KEY_FILE);
+    let holds = |wanted: &[&str]| wanted.iter().all(|one| names.iter().any(|name| name == one));
+    // What a gateway that ran leaves behind, also where its keys and its database were lost.
+    let ours = holds(&[crate::serve::CONTROL_FILE])
+        || holds(&[crate::serve::TOKEN_KEY_FILE])
+        || holds(&crate::ready::LEFT_BEHIND);
     let strange = names.iter().find(|name| *name != "lost+found" && *name != crate::ready::LOCK_FILE);
     match strange {
         Some(name) if !ours => {

@@ -302,11 +302,8 @@ fn table_of_the_data_path_agrees_with_what_the_control_plane_tells() {
     let levels =
         [PermissionLevel::None, PermissionLevel::Read, PermissionLevel::ReadWrite, PermissionLevel::Admin];
     let mut snapshot = Snapshot::default();
-    for nth in 0..4 {
-        let share = ShareConfig {
-            default_permission: levels[nth],
-            ..ShareConfig::named(&format!("s{nth}"), "m", "c")
-        };
+    for (nth, default_permission) in levels.into_iter().enumerate() {
+        let share = ShareConfig { default_permission, ..ShareConfig::named(&format!("s{nth}"), "m", "c") };
         Change::default().put(&share).apply(&mut snapshot);
         let gid = (nth != 3).then_some(100 + nth as u32);
         Change::default().put(&group(&format!("g{nth}"), gid)).apply(&mut snapshot);

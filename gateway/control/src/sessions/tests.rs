@@ -156,7 +156,9 @@ fn session_ends_when_it_was_idle_for_its_hours() {
 
 #[test]
 fn tokens_are_void_at_once_when_their_user_is_no_more_what_they_say() {
-    let voids: [(&str, fn(&Snapshot) -> Change); 6] = [
+    /// Makes tokens void.
+    type Void = fn(&Snapshot) -> Change;
+    let voids: [(&str, Void); 6] = [
         ("role", |there| {
             let change = ChangeUser { role: Some(Role::Operator), ..ChangeUser::default() };
             people::change_user(there, "ann", &change).unwrap().0

@@ -70,17 +70,15 @@ impl ControlPlane {
         steps.next("restoring");
         let outcome = local::block(async {
             match reach(&config, &data_dir, self.force).await? {
-                Reach::Running(client) => self.into_running(&client, &data_dir, rows, &word).await,
-                Reach::Stopped(database, _folder) => {
-                    self.into_stopped(&database, &data_dir, rows, &word).await
-                }
+                Reach::Running(client) => self.to_running(&client, &data_dir, rows, &word).await,
+                Reach::Stopped(database, _folder) => self.to_stopped(&database, &data_dir, rows, &word).await,
             }
         })?;
         steps.end();
         self.tell(&outcome)
     }
 
-    async fn into_stopped(
+    async fn to_stopped(
         &self,
         database: &ControlDatabase,
         data_dir: &Path,
@@ -108,7 +106,7 @@ impl ControlPlane {
         Ok(Outcome { report, copy, running: false })
     }
 
-    async fn into_running(
+    async fn to_running(
         &self,
         client: &Client,
         data_dir: &Path,

@@ -39,7 +39,7 @@ impl Serialize for Size {
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const UNITS: [&str; 6] = ["", "KiB", "MiB", "GiB", "TiB", "PiB"];
-        let fits = |unit: &usize| self.0 != 0 && self.0 % (1 << (10 * unit)) == 0;
+        let fits = |unit: &usize| self.0 != 0 && self.0.is_multiple_of(1 << (10 * unit));
         let unit = (0..UNITS.len()).rev().find(fits).unwrap_or(0);
         write!(f, "{}{}", self.0 >> (10 * unit), UNITS[unit])
     }
@@ -83,7 +83,7 @@ impl std::fmt::Display for Duration {
         const UNITS: [(u128, &str); 5] =
             [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
         let millis = self.0.as_millis();
-        let fits = |(step, _): &&(u128, &str)| millis != 0 && millis % step == 0;
+        let fits = |(step, _): &&(u128, &str)| millis != 0 && millis.is_multiple_of(*step);
         let (step, unit) = UNITS.iter().find(fits).unwrap_or(&UNITS[3]);
         write!(f, "{}{unit}", millis / step)
     }

@@ -180,7 +180,7 @@ mod tests {
         std::fs::write(&path, format!(" still old\n{} two\n more\n{json}\n", at(2))).unwrap();
         let two = [format!("{} two", at(2)), " more".to_owned(), json.clone()];
         assert_eq!(last(&path, None, Some(2)), two);
-        assert_eq!(last(&path, None, Some(3)), [json.clone()]);
+        assert_eq!(last(&path, None, Some(3)), std::slice::from_ref(&json));
         assert_eq!(last(&path, None, Some(4)), [""; 0]);
         assert_eq!(last(&path, None, Some(0)).len(), 6);
         assert_eq!(last(&path, Some(2), Some(2)), two[1..]);

@@ -172,11 +172,12 @@ impl ControlPlane {
     /// and when another gateway changed one. One that is not taken is told and left out.
     pub async fn apply_settings(&self) {
         let _changing = self.changing.settings.lock().await;
-        for setting in self.backend.settings().await.into_iter().filter(|setting| setting.live) {
-            let row = self.database.get::<SettingRow>(&setting.key);
+        let all = routes::settings::all(self).await;
+        for key in all.values().filter(|setting| setting.live).map(|setting| setting.key.as_str()) {
+            let row = self.database.get::<SettingRow>(key);
             let value = row.as_ref().map(|row| &row.value);
-            if let Err(problem) = routes::settings::put_into_force(self, &setting.key, value).await {
-                tracing::error!(key = %setting.key, %problem, "a setting is not taken; the configuration file's holds");
+            if let Err(problem) = routes::settings::put_into_force(self, key, value).await {
+                tracing::error!(key, %problem, "a setting is not taken; the configuration file's holds");
             }
         }
     }

@@ -34,7 +34,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 /// Every setting as it is in force.
-async fn all(plane: &ControlPlane) -> BTreeMap<String, Setting> {
+pub(crate) async fn all(plane: &ControlPlane) -> BTreeMap<String, Setting> {
     let told = plane.backend.settings().await;
     let mut all: BTreeMap<String, Setting> =
         told.into_iter().map(|setting| (setting.key.clone(), setting)).collect();

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub const PASSWORD: &str = "a long password of the tests";
 const SMALL: &str = "nfs: {listen: 127.0.0.1:0}
-control: {listen: 127.0.0.1:0}
+control: {listen: 127.0.0.1:0, requests_per_second: 1000000}
 metrics: {listen: 127.0.0.1:0}
 memory: {budget: 256MiB}
 warm: {size: 0}

@@ -10,7 +10,7 @@
 
 use crate::change::Change;
 use crate::mirror::Snapshot;
-use crate::rows::Row;
+use crate::rows::{RawRow, Row, SessionRow};
 use crate::secrets::{SecretsError, SecretsKey};
 use crate::store::{Commit, ControlStore, EmbeddedStore, Loaded, PostgresOptions, PostgresStore};
 use arc_swap::ArcSwap;
@@ -313,6 +313,12 @@ async fn apart(
     tokio::spawn(work).await.map_err(|error| DatabaseError::Broken(error.to_string()))?
 }
 
+/// Whether rows that stay would be added: who logs in, changes or removes something adds none.
+fn adds(before: &Snapshot, rows: &[RawRow]) -> bool {
+    let stays = |row: &&RawRow| row.value.is_some() && row.table != SessionRow::TABLE;
+    rows.iter().filter(stays).any(|row| !before.knows(row.table, &row.key))
+}
+
 /// A snapshot with what a store told.
 fn taken(before: &Snapshot, loaded: &Loaded, secrets: &SecretsKey) -> Result<Snapshot, DatabaseError> {
     let mut snapshot = if loaded.everything { Snapshot::default() } else { before.clone() };
@@ -366,7 +372,8 @@ impl Inner {
             Some(change) => change.raw(&self.secrets)?,
             None => after.encoded(&self.secrets)?,
         };
-        let done = self.store.commit(Commit { on, rows: &rows, audit, mark: &mark, everything }).await;
+        let grows = everything || adds(&self.mirror.load(), &rows);
+        let done = self.store.commit(Commit { on, rows: &rows, audit, mark: &mark, everything, grows }).await;
         match done {
             Ok(revision) => {
                 *turn = Turn { clear: false, mark: Some(mark) };

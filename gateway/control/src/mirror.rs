@@ -69,6 +69,14 @@ macro_rules! tables {
                 Ok(rows)
             }
 
+            /// Whether a table has a row under a key.
+            pub(crate) fn knows(&self, table: &str, key: &str) -> bool {
+                match table {
+                    $(stringify!($field) => self.$field.get(key).is_some(),)*
+                    _ => false,
+                }
+            }
+
             /// The rows of a table in the clear.
             pub(crate) fn clear_rows(&self, table: &str) -> Result<Vec<Value>, serde_json::Error> {
                 match table {

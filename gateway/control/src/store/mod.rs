@@ -50,6 +50,8 @@ pub(crate) struct Commit<'a> {
     pub mark: &'a str,
     /// Whether `rows` are all rows that shall be there.
     pub everything: bool,
+    /// Whether it adds rows that stay: those have to do without what is held in reserve for a full disk.
+    pub grows: bool,
 }
 
 /// Keeps rows and the audit log.

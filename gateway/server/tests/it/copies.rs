@@ -100,7 +100,7 @@ fn snapshot_is_browsed_restored_and_survives_a_kill() {
     assert!(mount.read("a").unwrap() == old && mount.read("b").unwrap() == old && mount.read("c").is_err());
     assert!(mount.read_at(&[".snapshots", &before, "c"]).unwrap() == new);
     let listed: Vec<SnapshotStatus> = bed.block(client.get("/shares/s/snapshots")).unwrap();
-    assert_eq!(listed.len(), 2);
+    assert_eq!(listed.len(), 5);
     bed.block(client.delete("/shares/s/snapshots/mon")).unwrap();
     assert!(mount.read_at(&[".snapshots", "mon", "a"]).is_err());
     let unknown = bed.block(client.get::<SnapshotStatus>("/shares/s/snapshots/mon")).unwrap_err();

@@ -7,8 +7,8 @@
 //! and netgroups, secrets in the clear. A file of format 1 is read as it is, and becomes format 2 with the first commit (in
 //! a new file that takes its place): what ran before starts on a full disk. Every commit is synced. *A crash* leaves the last commit that returned or the one under
 //! way, whole. After an error of the disk redb answers nothing more: the file is closed, and opened again by the next call.
-//! *A full disk:* a file beside it (`control.spare`) holds some room, which is given up for the first commit that finds none, so
-//! that an administrator can still log in and make space; it is made again when there is room.
+//! *A full disk:* a file beside it (`control.spare`) holds some room, which is given up for the first commit that finds none and
+//! adds no row that stays, so that an administrator can still log in and make space; it is made again when there is room.
 
 mod audit;
 mod rows;
@@ -88,16 +88,19 @@ impl EmbeddedStore {
         Ok(EmbeddedStore { file: Arc::new(file) })
     }
 
-    /// Works on the file off the async threads; one call at a time, as redb writes.
+    /// Works on the file off the async threads; one call at a time, as redb writes. Work that adds nothing may give the reserve up.
     async fn with<T: Send + 'static>(
         &self,
+        adds: bool,
         work: impl Fn(&File, &mut Database) -> Result<T, DatabaseError> + Send + 'static,
     ) -> Result<T, DatabaseError> {
         let file = self.file.clone();
         let done = tokio::task::spawn_blocking(move || {
             let mut open = file.open.lock();
             match file.attempt(&mut open, &work) {
-                Err(DatabaseError::Full(_)) if file.give_up_spare() => file.attempt(&mut open, &work),
+                Err(DatabaseError::Full(_)) if !adds && file.give_up_spare() => {
+                    file.attempt(&mut open, &work)
+                }
                 done => done,
             }
         });
@@ -211,7 +214,7 @@ impl File {
 #[async_trait]
 impl ControlStore for EmbeddedStore {
     async fn load(&self, _: Option<u64>) -> Result<Loaded, DatabaseError> {
-        self.with(|_, database| rows::load(database)).await
+        self.with(false, |_, database| rows::load(database)).await
     }
 
     async fn commit(&self, commit: Commit<'_>) -> Result<u64, DatabaseError> {
@@ -222,11 +225,11 @@ impl ControlStore for EmbeddedStore {
             mark: commit.mark.to_owned(),
             everything: commit.everything,
         };
-        self.with(move |file, database| file.commit(database, &work)).await
+        self.with(commit.grows, move |file, database| file.commit(database, &work)).await
     }
 
     async fn revision(&self) -> Result<u64, DatabaseError> {
-        self.with(|_, database| {
+        self.with(false, |_, database| {
             let txn = database.begin_read().map_err(judge)?;
             Ok(number(&txn, "revision")?.unwrap_or(0))
         })
@@ -239,12 +242,12 @@ impl ControlStore for EmbeddedStore {
 
     async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditRecord>, DatabaseError> {
         let query = query.clone();
-        self.with(move |_, database| audit::find(database, &query)).await
+        self.with(false, move |_, database| audit::find(database, &query)).await
     }
 
     async fn add_audit(&self, record: &AuditRecord) -> Result<(), DatabaseError> {
         let record = record.clone();
-        self.with(move |_, database| {
+        self.with(true, move |_, database| {
             let txn = database.begin_write().map_err(judge)?;
             audit::note(&txn, &record)?;
             txn.commit().map_err(judge)
@@ -253,7 +256,7 @@ impl ControlStore for EmbeddedStore {
     }
 
     async fn trim_audit(&self, before: i64) -> Result<u64, DatabaseError> {
-        self.with(move |file, database| {
+        self.with(false, move |file, database| {
             let trimmed = audit::trim(database, before)?;
             file.keep_spare();
             Ok(trimmed)

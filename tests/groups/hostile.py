@@ -94,7 +94,7 @@ def foreign_handles(server):
     """Handles of a share that is gone, and of a share of another gateway."""
     server.share("gone")
     handles = [nfs3.Client(server.nfs_port, "gone").root]
-    server.rest("DELETE", "/shares/gone")
+    server.rest("DELETE", "/shares/gone?force=true")
     with gateway.running("foreign") as other:
         other.share("hostile")
         client = nfs3.Client(other.nfs_port, "hostile")

@@ -121,11 +121,13 @@ def changes(group):
 
 
 def adapter(group):
-    """The NFS adapter stops, starts, moves and takes other limits while a client writes; who would be cut is named."""
-    with group.case("the adapter stops, starts and moves under a writer") as note, gateway.running("adapter") as server:
+    """The NFS adapter stops, starts, moves and takes other limits while four clients write; who would be cut is named."""
+    with group.case("the adapter stops, starts and moves under four writers") as note, gateway.running("adapter") as server:
         boss = rest.admin(server)
-        server.share("moved")
-        writer = Writer(server, "moved", seed=group.options.seed)
+        names = ["moved", "other1", "other2", "other3"]
+        for name in names:
+            server.share(name)
+        writers = [Writer(server, name, seed=group.options.seed) for name in names]
         time.sleep(0.5)
         told = boss.patch("/adapters/nfs", {"enabled": False}).problem(409, "would-cut-clients")
         check(any("127.0.0.1" in client for client in told["clients"]), told)
@@ -135,16 +137,18 @@ def adapter(group):
             socket.create_connection(("127.0.0.1", server.nfs_port), 5).close()
         check(boss.get("/adapters/nfs").json["state"] == "stopped", "it does not say that it is stopped")
         boss.patch("/adapters/nfs", {"enabled": True}).must(200)
-        written = len(writer.wanted), dict(writer.wanted)
-        common.wait_for(lambda: writer.wanted != written[1], 30, "the writer to go on after the start")
+        before = [dict(one.wanted) for one in writers]
+        go_on = lambda: all(one.wanted != had for one, had in zip(writers, before))
+        common.wait_for(go_on, 30, "the writers to go on after the start")
         # to another port: the new one serves before the old one ends
         port = common.free_port()
         boss.patch("/adapters/nfs?force=true", {"listen": f"127.0.0.1:{port}"}).must(200)
-        writer.port = port
+        for one in writers:
+            one.port = port
         common.wait_for(lambda: not common.port_open(server.nfs_port), 30, "the old port to close")
         moved = nfs3.Client(port, "moved")
-        allowed_now = dict(writer.wanted)
-        common.wait_for(lambda: writer.wanted != allowed_now, 60, "the writer to go on at the new port")
+        before = [dict(one.wanted) for one in writers]
+        common.wait_for(go_on, 60, "the writers to go on at the new port")
         # a port that another program has: told, and nothing changes
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
@@ -162,12 +166,15 @@ def adapter(group):
         check(status in (nfs3.ACCES, nfs3.PERM, 10004), f"a blocked operation answers {status}")
         boss.post("/adapters/nfs/settings/reset").must(200)
         check(boss.get("/adapters/nfs/settings").json["blocked_operations"] == [], "not reset")
-        writer.finish()
+        for one in writers:
+            one.finish()
         # what was set stays over a restart
         server.nfs_port = port
         server.restart()
-        writer.verify()
-        note.append(f"longest wait of the writer {writer.longest:.1f} s, {writer.reconnects} reconnects, {len(writer.wanted)} files")
+        for one in writers:
+            one.verify()
+        note.append(f"longest wait of a writer {max(one.longest for one in writers):.1f} s, {sum(one.reconnects for one in writers)} reconnects, "
+                    f"{sum(len(one.wanted) for one in writers)} files")
 
 
 def clients(group):
